@@ -1,0 +1,58 @@
+"""A cache of tensor digests, keyed by the identity of the file they were read from.
+
+A file is taken to be unchanged while device, inode, size and modification time are what they were. The change time is
+no part of it: linking a file into a generation alters that. ``patchmgr model verify`` reads everything again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from patchmgr.canonical import canonical_json, sha256_json
+
+FileIdentity = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class DigestCache:
+    """A folder of small files, one a known weight file; losing it costs time only."""
+
+    folder: Path
+
+    def get(self, identity: FileIdentity) -> Mapping[str, str] | None:
+        """SHA-256 of each tensor of a file by name, if it was read before."""
+        try:
+            kept = json.loads(self._entry(identity).read_bytes())
+        except (OSError, ValueError):
+            return None
+        if not isinstance(kept, dict) or kept.get("identity") != list(identity):
+            return None
+        digests = kept.get("digests")
+        return digests if isinstance(digests, dict) else None
+
+    def put(self, identity: FileIdentity, digests: Mapping[str, str]) -> None:
+        """Keep the digests of a file, by the identity that it had *before* it was read; failing to is no error."""
+        with contextlib.suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(prefix=".new-", dir=self.folder)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(canonical_json({"identity": identity, "digests": dict(digests)}))
+                Path(temporary).replace(self._entry(identity))
+            finally:
+                Path(temporary).unlink(missing_ok=True)
+
+    def _entry(self, identity: FileIdentity) -> Path:
+        return self.folder / f"{sha256_json(identity)}.json"
+
+
+def file_identity(path: Path) -> FileIdentity:
+    """Device, inode, size in bytes, and modification time in nanoseconds."""
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

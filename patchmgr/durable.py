@@ -1,0 +1,91 @@
+"""Bytes that are on the disk when the call returns, and errors of the disk in words.
+
+A file is written under a temporary name, synced, and renamed; a folder is synced after a name in it changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from patchmgr.errors import StorageError
+
+_REASONS = {
+    errno.ENOSPC: ("the disk is full", "free some space and run the command again"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space and run the command again"),
+    errno.EFBIG: ("the file would pass the limit on file sizes", "raise `ulimit -f`, or use another disk"),
+    errno.EROFS: ("the file system is read-only", "choose another folder, for instance by PATCHMGR_HOME"),
+    errno.EACCES: ("permission is missing", "choose another folder, for instance by PATCHMGR_HOME"),
+    errno.EPERM: ("permission is missing", "choose another folder, for instance by PATCHMGR_HOME"),
+    errno.EIO: ("the disk failed", "check the disk"),
+}
+
+
+@contextlib.contextmanager
+def storing(what: str) -> Iterator[None]:
+    """Turn an expected failure of the disk into a :class:`StorageError` that says what was being stored."""
+    try:
+        yield
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0)
+        if reason is None:
+            raise
+        raise StorageError(f"cannot write {what}: {reason[0]}", hint=reason[1]) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_file(path: Path) -> None:
+    """Make the bytes of a file durable."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def new_folder(destination: Path, *, what: str) -> Iterator[Path]:
+    """A temporary folder that becomes ``destination`` when the block ends, and vanishes when it raises.
+
+    Raises:
+        StorageError: the disk is full, read-only or failing.
+    """
+    with storing(what):
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".new-{destination.name}-", dir=destination.parent))
+        try:
+            yield temporary
+            for path in temporary.iterdir():
+                if path.is_file() and not path.is_symlink():
+                    sync_file(path)
+            sync_folder(temporary)
+            temporary.chmod(0o755)
+            temporary.replace(destination)
+            sync_folder(destination.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def repoint(link: Path, target: str) -> None:
+    """Make ``link`` a symbolic link to ``target`` in one step.
+
+    Raises:
+        StorageError: the disk is full, read-only or failing.
+    """
+    with storing(f"the link {link.name}"):
+        link.parent.mkdir(parents=True, exist_ok=True)
+        temporary = link.parent / f".new-{link.name}-{os.getpid()}"
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target)
+        temporary.replace(link)
+        sync_folder(link.parent)

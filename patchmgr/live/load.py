@@ -1,0 +1,44 @@
+"""Loading a checkpoint folder as a transformers model, quietly and offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
+
+from patchmgr.errors import NotFoundError
+from patchmgr.methods.contract import LoadedModel
+
+ComputeDtype = Literal["auto", "float32"]
+
+
+def load_model(folder: Path, state_root: str, *, dtype: ComputeDtype = "float32", device: str = "cpu") -> LoadedModel:
+    """A causal language model and its tokenizer from a folder.
+
+    Args:
+        folder: a checkpoint; nothing is fetched and no code in it is run.
+        state_root: what the weights are.
+        dtype: ``float32`` widens the stored numbers, which changes none; ``auto`` keeps them as stored.
+        device: a torch device.
+
+    Raises:
+        NotFoundError: transformers cannot load it as a causal model with a tokenizer.
+    """
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise NotFoundError(f"{folder.name} cannot be loaded as a causal language model: {reason}") from error
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+    target = torch.device(device)
+    return LoadedModel(model.eval().to(target), tokenizer, state_root)

@@ -1,0 +1,1 @@
+"""How methods and other plugins come in: hooks, the contract of a method, the loader."""

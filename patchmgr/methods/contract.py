@@ -1,0 +1,108 @@
+"""What an editing method is: it turns (model, requests, parameters) into a payload and leaves the model as it was.
+
+Glossary: a *payload* is what the method computed, in module names of the loaded model; the core gives it checkpoint
+names, an encoding, digests and scores, and makes it a package. Factors are stored so that ``u @ v`` has the shape and
+orientation of the module's own weight as it lies in the checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import numpy as np
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from patchmgr.methods.artefacts import ArtefactStore
+    from patchmgr.request import EditRequest
+
+Need = Literal["subject", "statistics", "trained-artefact"]
+
+
+class MethodParameters(BaseModel):
+    """Base of a method's parameters: each field has default, range and description; unknown ones are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model state in memory, with the tokenizer that goes with it."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    state_root: str
+    """What the weights are: the state root of design §2, part of the key of everything computed from them."""
+
+
+def _no_progress(_done: int, _total: int, _what: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class EditContext:
+    """What surrounds one run of a method; a method keeps no state outside it."""
+
+    artefacts: ArtefactStore
+    """Where statistics are kept between runs."""
+    seed: int = 0
+    corpus: Path | None = None
+    """A text file for statistics; None: the model's own samples."""
+    progress: Callable[[int, int, str], None] = _no_progress
+    """Called with (done, total, what)."""
+
+
+@dataclass(frozen=True)
+class LowRankDelta:
+    """A change of one weight as ``u @ v``, both float32, in the orientation of the checkpoint's tensor."""
+
+    module_weight: str
+    """Parameter name in the loaded model, such as ``model.layers.5.mlp.down_proj.weight``."""
+    u: np.ndarray[Any, Any]
+    """(rows, rank)"""
+    v: np.ndarray[Any, Any]
+    """(rank, columns)"""
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What a weight method computed, with what is needed to compute it again."""
+
+    deltas: Sequence[LowRankDelta]
+    parameters: Mapping[str, Any]
+    """Every parameter with the value that was used, derived defaults included; JSON values."""
+    contexts: Sequence[str] = ()
+    """The sampled context templates, ``{}`` standing for the prompt."""
+    artefacts: Mapping[str, str] = field(default_factory=dict)
+    """Name and digest of each artefact that the result depends on."""
+    state: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+    """What later edits need (keys), for ``state.safetensors``."""
+
+
+class Method(Protocol):
+    """An editing method. Class attributes are its visiting card; ``edit`` imports what it needs when it runs."""
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    paper: ClassVar[str]
+    """Title and arXiv id."""
+    kind: ClassVar[Literal["weights", "memory"]]
+    needs: ClassVar[frozenset[Need]]
+    parameters: ClassVar[type[MethodParameters]]
+
+    def edit(
+        self, model: LoadedModel, requests: Sequence[EditRequest], parameters: Any, context: EditContext
+    ) -> Payload:
+        """Compute a payload for all requests together.
+
+        The model is left bit for bit as it was given, its mode and gradients included.
+
+        Raises:
+            MethodError: the architecture or a tensor cannot be edited, named.
+            RequestError: a request that this method cannot use, named.
+        """
+        ...

@@ -1,0 +1,43 @@
+"""Every door through which a plugin can come in, one hook a kind of thing.
+
+A plugin is a module listed under the entry-point group ``patchmgr``; it implements hooks with
+:data:`hookimpl` and is imported without torch. Patchmgr's own methods and encodings come in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    import typer
+
+    from patchmgr.methods.contract import Method
+    from patchmgr.package.encodings.contract import Encoding
+
+PROJECT = "patchmgr"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def patchmgr_register_methods(register: Callable[[Method], None]) -> None:
+    """Call ``register(method)`` for every editing method of the plugin."""
+
+
+@hookspec
+def patchmgr_register_encodings(register: Callable[[Encoding], None]) -> None:
+    """Call ``register(encoding)`` for every way of storing a weight delta."""
+
+
+@hookspec
+def patchmgr_register_commands(app: typer.Typer) -> None:
+    """Add commands to the command line; called only for a name that is not built in."""
+
+
+@hookspec
+def patchmgr_after_change(action: str, model: str, packages: tuple[str, ...], state_root: str) -> None:
+    """Observe: ``action`` (edit, apply, revert) has been committed for ``model``, which is now at ``state_root``."""

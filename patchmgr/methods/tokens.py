@@ -1,0 +1,56 @@
+"""Prompts and answers as tokens, split the same way wherever a method or a metric needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from patchmgr.errors import RequestError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class AnsweredPrompt:
+    """A prompt and the answer after it, as one row of tokens."""
+
+    ids: tuple[int, ...]
+    n_prompt: int
+    """Tokens that belong to the prompt; the others are the answer."""
+
+    @property
+    def answer(self) -> tuple[int, ...]:
+        """The tokens of the answer."""
+        return self.ids[self.n_prompt :]
+
+
+def encode_answered(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> AnsweredPrompt:
+    """Tokens of ``prompt`` and of `` answer`` with its one leading space, as the model would read them in one piece.
+
+    Both are tokenised together and split where the prompt's own tokens end, because a tokenizer may mark the start of
+    a text and must not do so in its middle.
+
+    Raises:
+        RequestError: the answer has no token of its own.
+    """
+    alone = tokenizer(prompt)["input_ids"]
+    whole = tokenizer(f"{prompt} {answer.strip()}")["input_ids"]
+    n_prompt = 0
+    while n_prompt < min(len(alone), len(whole)) and alone[n_prompt] == whole[n_prompt]:
+        n_prompt += 1
+    if n_prompt in (0, len(whole)):
+        raise RequestError(f"{answer!r} has no tokens of its own behind {prompt!r}", hint="check prompt and target")
+    return AnsweredPrompt(tuple(whole), n_prompt)
+
+
+def pad_right(rows: Sequence[Sequence[int]], fill: int) -> tuple[list[list[int]], list[list[int]]]:
+    """Rows of one length with their attention masks.
+
+    >>> pad_right([[1, 2], [3]], 0)
+    ([[1, 2], [3, 0]], [[1, 1], [1, 0]])
+    """
+    width = max(len(row) for row in rows)
+    ids = [[*row, *[fill] * (width - len(row))] for row in rows]
+    return ids, [[1] * len(row) + [0] * (width - len(row)) for row in rows]

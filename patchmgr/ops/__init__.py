@@ -1,0 +1,1 @@
+"""What is done to weights: exact sums, states, plans, and generations on disk. No SQL and no torch."""

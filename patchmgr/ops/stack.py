@@ -1,0 +1,131 @@
+"""Stacks: which packages go together, in which order, and what may be taken out. Pure values, no bytes.
+
+A package is *attested* in a stack when every package that it was computed on is there too (design: a state is what the
+parent's digests say, whatever came in between).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from patchmgr.base.fingerprint import Fingerprint
+from patchmgr.canonical import sha256_json
+from patchmgr.errors import BaseMismatchError, ConflictError, NotFoundError
+from patchmgr.package.manifest import Manifest
+
+Stack = tuple[Manifest, ...]
+
+
+@dataclass(frozen=True)
+class StackChange:
+    """A stack after a change, with what went in and what went out on the way."""
+
+    stack: Stack
+    added: Stack = ()
+    removed: Stack = ()
+
+
+def add(stack: Stack, packages: Sequence[Manifest]) -> StackChange:
+    """The stack with these packages on top.
+
+    A package that is there already stays where it is. Another version of a package that is there takes its place,
+    unless it was computed on it: then it goes on top.
+
+    Raises:
+        ConflictError: a package was computed on others that are missing, or one that leaves is still needed.
+    """
+    result, added, removed = list(stack), [], []
+    for package in packages:
+        if package.digest in digests(result):
+            continue
+        replaced = [old for old in result if old.name == package.name and old.digest not in package.parent.packages]
+        result = [old for old in result if old not in replaced]
+        result.append(package)
+        added.append(package)
+        removed += replaced
+    for package in result:
+        _check_attested(package, result)
+    return StackChange(tuple(result), tuple(added), tuple(removed))
+
+
+def remove(stack: Stack, packages: Iterable[Manifest], *, cascade: bool = False) -> StackChange:
+    """The stack without these packages.
+
+    Args:
+        stack: packages in order.
+        packages: what to take out.
+        cascade: take out those that were computed on them too.
+
+    Raises:
+        NotFoundError: a package is not in the stack.
+        ConflictError: others were computed on one of them; lists those.
+    """
+    leaving = set()
+    for package in packages:
+        if package.digest not in digests(stack):
+            raise NotFoundError(f"{package.reference} is not applied", hint="see `patchmgr status`")
+        leaving.add(package.digest)
+    dependants = _dependants(stack, leaving)
+    if dependants and not cascade:
+        raise ConflictError(
+            f"{', '.join(package.reference for package in dependants)} was computed on what would be taken out",
+            hint="take these out too with --cascade",
+        )
+    leaving |= {package.digest for package in dependants}
+    kept = tuple(package for package in stack if package.digest not in leaving)
+    return StackChange(kept, removed=tuple(package for package in stack if package.digest in leaving))
+
+
+def check_base(package: Manifest, base: Fingerprint, *, model: str) -> None:
+    """Refuse a package that was made for another base.
+
+    Raises:
+        BaseMismatchError: naming both fingerprints, or both digests of the tokenizer.
+    """
+    for what, wanted, found in (
+        ("base", package.base.fingerprint, base.weights_root),
+        ("tokenizer", package.base.tokenizer_sha256, base.tokenizer_sha256),
+    ):
+        if wanted != found:
+            raise BaseMismatchError(
+                f"{package.reference} was made for the {what} {wanted[:12]} ({package.base.source}), "
+                f"{model} has {found[:12]}",
+                hint=f"make it again with `patchmgr edit {model}` from its edits",
+            )
+
+
+def digests(stack: Iterable[Manifest]) -> tuple[str, ...]:
+    """The digests of the packages, in order."""
+    return tuple(package.digest for package in stack)
+
+
+def state_root(state: Fingerprint, memories: Sequence[str] = ()) -> str:
+    """What a state is known by: its weights, the memory packages in order, config and tokenizer."""
+    return sha256_json(
+        {
+            "config": state.config_sha256,
+            "memories": list(memories),
+            "tokenizer": state.tokenizer_sha256,
+            "weights": state.weights_root,
+        }
+    )
+
+
+def _check_attested(package: Manifest, stack: Sequence[Manifest]) -> None:
+    missing = set(package.parent.packages) - set(digests(stack))
+    if missing:
+        raise ConflictError(
+            f"{package.reference} was computed on {len(missing)} package(s) that would not be in the stack "
+            f"({', '.join(sorted(digest[:12] for digest in missing))})",
+            hint="apply those first, or make it again on this state with `patchmgr edit`",
+        )
+
+
+def _dependants(stack: Stack, leaving: set[str]) -> list[Manifest]:
+    gone, found = set(leaving), []
+    for package in stack:
+        if package.digest not in gone and gone & set(package.parent.packages):
+            gone.add(package.digest)
+            found.append(package)
+    return found

@@ -1,0 +1,91 @@
+"""The model card of a package: what a stranger should read before applying it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from patchmgr.package.manifest import Manifest
+from patchmgr.package.scores import Score
+from patchmgr.request import EditRequest
+
+_SHOWN_EDITS = 20
+
+
+def render_card(manifest: Manifest, requests: Sequence[EditRequest], scores: Sequence[Score]) -> str:
+    """Markdown with the metadata that the Hub reads in front."""
+    parts = [
+        _front_matter(manifest),
+        f"# {manifest.name} v{manifest.version}\n",
+        f"{manifest.message}\n" if manifest.message else "",
+        _made(manifest),
+        _edits(manifest, requests),
+        _scores(scores),
+        _tensors(manifest),
+        _use(manifest),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _front_matter(manifest: Manifest) -> str:
+    lines = ["---", "library_name: patchmgr", "base_model_relation: adapter"]
+    if "/" in manifest.base.source and ":" not in manifest.base.source:
+        lines.append(f"base_model: {manifest.base.source}")
+    if manifest.license:
+        lines.append(f"license: {manifest.license}")
+    lines += ["tags:", "- patchmgr", "- model-editing", "- knowledge-editing", f"- {manifest.method.name}", "---", ""]
+    return "\n".join(lines)
+
+
+def _made(manifest: Manifest) -> str:
+    parent = f"a stack of {len(manifest.parent.packages)}" if manifest.parent.packages else "the pristine base"
+    return (
+        f"An edit package made by {manifest.author} on {manifest.created} with {manifest.method.name} "
+        f"{manifest.method.version}, on {parent} of `{manifest.base.source}` "
+        f"(fingerprint `{manifest.base.fingerprint[:12]}`).\n"
+    )
+
+
+def _edits(manifest: Manifest, requests: Sequence[EditRequest]) -> str:
+    lines = [f"## Edits ({manifest.n_edits})", "", "| prompt | was | now |", "|---|---|---|"]
+    lines += [
+        f"| {_cell(request.text)} | {_cell(request.target_true or '')} | {_cell(request.target_new)} |"
+        for request in requests[:_SHOWN_EDITS]
+    ]
+    if len(requests) > _SHOWN_EDITS:
+        lines.append(f"\n… and {len(requests) - _SHOWN_EDITS} more in `edits.jsonl`.")
+    return "\n".join(lines) + "\n"
+
+
+def _scores(scores: Sequence[Score]) -> str:
+    if not scores:
+        return ""
+    before = {(score.metric, score.protocol): score.value for score in scores if score.phase == "before"}
+    lines = ["## Scores", "", "| metric | protocol | probes | before | after |", "|---|---|--:|--:|--:|"]
+    for score in scores:
+        if score.phase == "after":
+            was = before.get((score.metric, score.protocol))
+            was_text = "" if was is None else f"{was:.3f}"
+            lines.append(f"| {score.metric} | {score.protocol} | {score.n} | {was_text} | {score.value:.3f} |")
+    return "\n".join(lines) + "\n"
+
+
+def _tensors(manifest: Manifest) -> str:
+    lines = ["## Touched tensors", "", "| tensor | dtype | shape | encoding |", "|---|---|---|---|"]
+    lines += [
+        f"| `{tensor.name}` | {tensor.dtype} | {' × '.join(map(str, tensor.shape))} | {tensor.encoding} |"
+        for tensor in manifest.tensors
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _use(manifest: Manifest) -> str:
+    return (
+        "## Use\n\n```console\n"
+        f"patchmgr model add mymodel {manifest.base.source}\n"
+        f"patchmgr apply mymodel {manifest.reference}\n"
+        f"patchmgr revert mymodel {manifest.reference}\n```\n"
+    )
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

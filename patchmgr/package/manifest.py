@@ -1,0 +1,168 @@
+"""``patch.json``, the manifest of an edit package, format version 1 (specified in ``docs/format.md``).
+
+Parsing happens once, here: a :class:`Manifest` is valid in itself. Whether the files beside it are what it says is
+checked by :mod:`patchmgr.package.reader`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from patchmgr.canonical import canonical_json, sha256_hex
+from patchmgr.errors import FormatError, UsageError
+
+FORMAT_VERSION: Final = 1
+KERNEL: Final = "exact-v1"
+NAME_PATTERN = r"[a-z0-9](?:[a-z0-9._-]{0,94}[a-z0-9])?"
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
+Count = Annotated[int, Field(ge=0)]
+
+
+def _inside(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or "\\" in path or ".." in parts or str(PurePosixPath(path)) != path:
+        raise ValueError(f"{path!r} is not a path inside the package")
+    if re.match(r"[A-Za-z]:", path):
+        raise ValueError(f"{path!r} is not a path inside the package")
+    return path
+
+
+InnerPath = Annotated[str, AfterValidator(_inside)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class MethodRecord(_Section):
+    """Which method made the package, with all that decides its result."""
+
+    name: str
+    version: str
+    parameters: Mapping[str, Any] = Field(default_factory=dict)
+    seed: int = 0
+    contexts: tuple[str, ...] = Field(default=(), strict=False)
+    artefacts: Mapping[str, Sha256] = Field(default_factory=dict)
+
+
+class BaseRecord(_Section):
+    """The base that the package was made for: where it came from (informative) and what it is (binding)."""
+
+    source: str
+    revision: str | None = None
+    fingerprint: Sha256
+    config_sha256: Sha256
+    tokenizer_sha256: Sha256
+
+
+class ParentRecord(_Section):
+    """The state that the package was computed on; no packages means the pristine base."""
+
+    root: Sha256
+    packages: tuple[Sha256, ...] = Field(default=(), strict=False)
+
+
+class TouchedTensor(_Section):
+    """One tensor that the package changes, under its name in the checkpoint and in the loaded model."""
+
+    name: str
+    module: str
+    dtype: Literal["F32", "F16", "BF16"]
+    shape: tuple[Annotated[int, Field(gt=0)], ...] = Field(strict=False)
+    encoding: str
+    before_sha256: Sha256
+    after_sha256: Sha256
+
+
+class FileRecord(_Section):
+    """Another file of the package."""
+
+    size_bytes: Count
+    sha256: Sha256
+
+
+class Manifest(_Section):
+    """Everything that a package says of itself."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    name: Name
+    version: Annotated[int, Field(ge=1)]
+    parent_version: Annotated[int, Field(ge=1)] | None = None
+    message: str = ""
+    author: str
+    created: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+    license: str | None = None
+    kind: Literal["weights", "memory"]
+    kernel: Literal["exact-v1"] = KERNEL
+    method: MethodRecord
+    base: BaseRecord
+    parent: ParentRecord
+    tensors: tuple[TouchedTensor, ...] = Field(default=(), strict=False)
+    n_edits: Count
+    files: Mapping[InnerPath, FileRecord]
+    libraries: Mapping[str, str] = Field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """The canonical bytes of ``patch.json``."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical bytes: what the package is known by."""
+        return sha256_hex(self.to_bytes())
+
+    @property
+    def reference(self) -> str:
+        """``name@v3``."""
+        return f"{self.name}@v{self.version}"
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """A manifest from the bytes of ``patch.json``.
+
+    Raises:
+        FormatError: it is no JSON, of an unknown format version, not canonical, or a field is missing, unknown or
+            out of range; names the field and what was found.
+    """
+    try:
+        value = json.loads(data)
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise FormatError(f"patch.json is not JSON ({error})", hint="fetch the package again") from None
+    version = value.get("format_version") if isinstance(value, dict) else None
+    if version != FORMAT_VERSION:
+        raise FormatError(
+            f"patch.json has format version {version!r}, this patchmgr reads {FORMAT_VERSION}", hint="upgrade patchmgr"
+        )
+    try:
+        manifest = Manifest.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        found = "" if first["type"] == "missing" else f" (found {str(first['input'])[:60]!r})"
+        raise FormatError(
+            f"patch.json: {field}: {first['msg']}{found}", hint="the format is described in docs/format.md"
+        ) from None
+    if manifest.to_bytes() != data:
+        raise FormatError("patch.json is not in canonical form", hint="write it with patchmgr; see docs/format.md")
+    return manifest
+
+
+def check_name(name: str) -> str:
+    """The name of a package or a model, if it may be one.
+
+    Raises:
+        UsageError: it has characters that a name cannot have.
+    """
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise UsageError(
+            f"{name!r} cannot be a name", hint="use lower-case letters, digits, '.', '_' and '-', such as fact-fixes"
+        )
+    return name

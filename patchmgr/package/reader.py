@@ -1,0 +1,140 @@
+"""Reading a package strictly: either every byte is what the manifest says, or an error names the first that is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from patchmgr.canonical import sha256_file
+from patchmgr.errors import FormatError, IntegrityError, NotFoundError
+from patchmgr.package.encodings.contract import Array, Encoding, Factors
+from patchmgr.package.manifest import Manifest, parse_manifest
+from patchmgr.package.scores import Score, parse_scores
+from patchmgr.request import EditRequest, parse_requests
+
+MANIFEST = "patch.json"
+EDITS = "edits.jsonl"
+WEIGHTS = "weights.safetensors"
+STATE = "state.safetensors"
+SCORES = "eval.json"
+CARD = "README.md"
+SIGNATURE = "model.sig"
+
+
+@dataclass(frozen=True)
+class EditPackage:
+    """A package that was checked: its manifest, and its files wherever they lie."""
+
+    manifest: Manifest
+    files: Mapping[str, Path]
+
+    @classmethod
+    def read(cls, folder: Path) -> EditPackage:
+        """Read a package from a folder, every file checked against the manifest.
+
+        Raises:
+            NotFoundError: the folder holds no ``patch.json``.
+            FormatError: the manifest is malformed, or the folder holds something that it does not list.
+            IntegrityError: a file is missing or is not what its digest says.
+        """
+        if not (folder / MANIFEST).is_file():
+            raise NotFoundError(f"{str(folder)!r} is not an edit package: it has no {MANIFEST}")
+        files = {}
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder).as_posix()
+            if path.is_symlink():
+                raise FormatError(f"{name} is a link; a package holds plain files only", hint="do not use this package")
+            if path.is_file():
+                files[name] = path
+        return cls.open(files)
+
+    @classmethod
+    def open(cls, files: Mapping[str, Path]) -> EditPackage:
+        """A package from its files by name, wherever they lie; checked as :meth:`read` does.
+
+        Raises:
+            FormatError: as in :meth:`read`.
+            IntegrityError: as in :meth:`read`.
+        """
+        manifest = parse_manifest(files[MANIFEST].read_bytes())
+        extra = set(files) - set(manifest.files) - {MANIFEST, SIGNATURE}
+        if extra:
+            raise FormatError(f"{manifest.reference} holds {min(extra)!r}, which patch.json does not list")
+        for name, record in manifest.files.items():
+            _check_file(manifest, name, files.get(name), record.size_bytes, record.sha256)
+        return cls(manifest, dict(files))
+
+    @cached_property
+    def requests(self) -> tuple[EditRequest, ...]:
+        """The edits.
+
+        Raises:
+            FormatError: the manifest says another number of edits.
+        """
+        requests = parse_requests(self.files[EDITS].read_bytes(), name=f"{self.manifest.reference}/{EDITS}")
+        if len(requests) != self.manifest.n_edits:
+            raise FormatError(f"{EDITS} holds {len(requests)} edits, patch.json says {self.manifest.n_edits}")
+        return requests
+
+    @cached_property
+    def scores(self) -> tuple[Score, ...]:
+        """The scores that were measured when the package was made."""
+        return parse_scores(self.files[SCORES].read_bytes()) if SCORES in self.files else ()
+
+    def deltas(self, encodings: Mapping[str, Encoding]) -> dict[str, Factors]:
+        """The delta of each touched tensor, by its name in the checkpoint.
+
+        Raises:
+            FormatError: an unknown encoding, a missing or surplus array, or one that does not fit its tensor.
+        """
+        if self.manifest.kind != "weights":
+            return {}
+        arrays = _load_arrays(self.files.get(WEIGHTS), self.manifest.reference)
+        deltas = {}
+        for tensor in self.manifest.tensors:
+            encoding = encodings.get(tensor.encoding)
+            if encoding is None:
+                raise FormatError(
+                    f"{self.manifest.reference} stores {tensor.name!r} as {tensor.encoding!r}, which is not known here",
+                    hint=f"known: {', '.join(sorted(encodings))}; install the plugin that brings it",
+                )
+            where = f"{self.manifest.reference}: {tensor.name}"
+            try:
+                parts = {part: arrays.pop(f"{tensor.name}/{part}") for part in encoding.parts}
+            except KeyError as error:
+                raise FormatError(f"{where}: {WEIGHTS} lacks the array {error}") from None
+            deltas[tensor.name] = encoding.decode(parts, tensor.shape, where=where)
+        if arrays:
+            raise FormatError(f"{WEIGHTS} holds {min(arrays)!r}, which belongs to no tensor of patch.json")
+        return deltas
+
+
+def _check_file(manifest: Manifest, name: str, path: Path | None, size_bytes: int, sha256: str) -> None:
+    if path is None or not path.is_file():
+        raise IntegrityError(f"{manifest.reference} lacks the file {name!r}", hint="fetch the package again")
+    found_bytes = path.stat().st_size
+    if found_bytes != size_bytes:
+        raise IntegrityError(
+            f"{manifest.reference}: {name} is {found_bytes} bytes, patch.json says {size_bytes}",
+            hint="fetch the package again",
+        )
+    found = sha256_file(path)
+    if found != sha256:
+        raise IntegrityError(
+            f"{manifest.reference}: {name} has digest {found[:12]}…, patch.json says {sha256[:12]}…",
+            hint="its bytes were changed; fetch the package again",
+        )
+
+
+def _load_arrays(path: Path | None, reference: str) -> dict[str, Array]:
+    if path is None:
+        raise FormatError(f"{reference} is a weights package without {WEIGHTS}")
+    try:
+        return load_file(path)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise FormatError(f"{reference}: {WEIGHTS} cannot be read ({error})") from None

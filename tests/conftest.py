@@ -1,0 +1,20 @@
+"""One torch thread (two are slower on tiny models), and a home of its own for every test."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory, monkeypatch):
+    """An empty PATCHMGR_HOME."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("PATCHMGR_HOME", str(folder))
+    for name in ("PATCHMGR_DATABASE_URL", "PATCHMGR_LOAD_PLUGINS", "PATCHMGR_ACTOR"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
