@@ -1,0 +1,60 @@
+"""The registry: bases, models, packages, generations and the chain of events, in SQLite or PostgreSQL.
+
+:class:`Registry` is the door; frozen records go in and out. :class:`BlobStore` holds the bytes.
+"""
+
+from __future__ import annotations
+
+from patchmgr_registry.blobs import BlobStore
+from patchmgr_registry.clock import timestamp
+from patchmgr_registry.errors import NewerRegistryError, NumberTakenError
+from patchmgr_registry.events import Anchor, ChainProblem, Event, EventObject, Origin, verify_chain
+from patchmgr_registry.owner import Owner
+from patchmgr_registry.records import (
+    Action,
+    BaseKey,
+    BaseRecord,
+    FileRecord,
+    FoundEdit,
+    GenerationRecord,
+    ModelRecord,
+    PackageRecord,
+    RemoteRecord,
+    ScoreRecord,
+    Status,
+    TensorRecord,
+    VersionRecord,
+)
+from patchmgr_registry.reference import Reference
+from patchmgr_registry.store import Registry
+from patchmgr_registry.transaction import Transaction
+
+__all__ = [
+    "Action",
+    "Anchor",
+    "BaseKey",
+    "BaseRecord",
+    "BlobStore",
+    "ChainProblem",
+    "Event",
+    "EventObject",
+    "FileRecord",
+    "FoundEdit",
+    "GenerationRecord",
+    "ModelRecord",
+    "NewerRegistryError",
+    "NumberTakenError",
+    "Origin",
+    "Owner",
+    "PackageRecord",
+    "Reference",
+    "Registry",
+    "RemoteRecord",
+    "ScoreRecord",
+    "Status",
+    "TensorRecord",
+    "Transaction",
+    "VersionRecord",
+    "timestamp",
+    "verify_chain",
+]

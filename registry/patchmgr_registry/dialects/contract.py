@@ -1,0 +1,80 @@
+"""What the registry asks of a database, wherever databases differ.
+
+Everything else in the package is the same SQL on each of them. A new database is a new sibling of this file.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import URL, ColumnElement, Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from patchmgr.errors import PatchmgrError
+
+
+class Dialect(ABC):
+    """The differences of one kind of database."""
+
+    def __init__(self, url: URL, *, busy_timeout_s: float) -> None:
+        self.url = url
+        self.busy_timeout_s = busy_timeout_s
+
+    @property
+    def place(self) -> str:
+        """Where the database is, for messages; never with a password."""
+        return self.url.render_as_string(hide_password=True)
+
+    @abstractmethod
+    def engine(self) -> Engine:
+        """An engine for the URL, its connections set up. Connects to nothing yet.
+
+        Raises:
+            StorageError: the place of the database cannot be made, or its driver is not installed.
+        """
+
+    @abstractmethod
+    def begin_reading(self, connection: Connection) -> None:
+        """Begin a transaction in which every statement sees the same moment."""
+
+    @abstractmethod
+    def begin_writing(self, connection: Connection) -> None:
+        """Begin a transaction that no other writer runs beside; waits for its turn as long as the busy timeout."""
+
+    @abstractmethod
+    def begin_migrating(self, connection: Connection) -> None:
+        """Begin a writing transaction in which tables may be rebuilt."""
+
+    @abstractmethod
+    def finish_migrating(self, connection: Connection) -> None:
+        """Check that rebuilt tables still refer to each other rightly; the caller commits.
+
+        Raises:
+            IntegrityError: a row refers to one that does not exist.
+        """
+
+    @abstractmethod
+    def has_table(self, connection: Connection, name: str) -> bool:
+        """Whether the database has this table."""
+
+    @abstractmethod
+    def is_empty(self, connection: Connection) -> bool:
+        """Whether the database has no table at all."""
+
+    @abstractmethod
+    def back_up(self, label: str) -> Path | None:
+        """Copy the database beside itself under a name that holds ``label``; None where operators do that.
+
+        Raises:
+            StorageError: there is no room for the copy.
+        """
+
+    @abstractmethod
+    def matches(self, words: Sequence[str]) -> ColumnElement[bool]:
+        """The condition that an edit holds every one of these words, or one that begins with it."""
+
+    @abstractmethod
+    def fault(self, error: DBAPIError) -> PatchmgrError | None:
+        """The failure that a user can act on behind a driver's error; None when it is a bug."""

@@ -1,0 +1,94 @@
+"""PostgreSQL: one writer at a time by an advisory lock, so that numbers and the chain of events have no gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import ColumnElement, Connection, Engine, create_engine, func, literal_column
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from patchmgr.errors import BusyError, IntegrityError, PatchmgrError, StorageError
+from patchmgr_registry.dialects.contract import Dialect
+from patchmgr_registry.schema import edits
+
+_WRITERS_LOCK = 0x70617463686D6772
+"""The advisory lock's key: ``patchmgr`` in ASCII."""
+
+_BUSY = frozenset({"55P03", "40001", "40P01"})  # lock not available, serialisation failure, deadlock
+_DAMAGED_CLASS = "XX"
+_STORAGE_CLASSES = ("08", "28", "3D", "53", "57", "58")  # connection, login, no such database, resources, shutdown, I/O
+_READ_ONLY = "25006"
+_NOT_ALLOWED = "42501"
+
+
+class PostgreSQLDialect(Dialect):
+    """A database on a server, through psycopg 3."""
+
+    def engine(self) -> Engine:
+        """See :meth:`Dialect.engine`."""
+        url = self.url
+        if url.drivername in ("postgresql", "postgres"):
+            url = url.set(drivername="postgresql+psycopg")
+        try:
+            return create_engine(url, pool_size=1, pool_pre_ping=False)
+        except ModuleNotFoundError as error:
+            raise StorageError(
+                f"cannot use the registry {self.place}: {error.name} is not installed",
+                hint="pip install 'patchmgr[postgresql]'",
+            ) from error
+
+    def begin_reading(self, connection: Connection) -> None:
+        """See :meth:`Dialect.begin_reading`."""
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    def begin_writing(self, connection: Connection) -> None:
+        """See :meth:`Dialect.begin_writing`."""
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(self.busy_timeout_s * 1000)}")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})")
+
+    def begin_migrating(self, connection: Connection) -> None:
+        """See :meth:`Dialect.begin_migrating`."""
+        self.begin_writing(connection)
+
+    def finish_migrating(self, connection: Connection) -> None:
+        """The server checks by itself."""
+
+    def has_table(self, connection: Connection, name: str) -> bool:
+        """See :meth:`Dialect.has_table`."""
+        found = connection.exec_driver_sql(
+            "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = %s", (name,)
+        )
+        return found.first() is not None
+
+    def is_empty(self, connection: Connection) -> bool:
+        """See :meth:`Dialect.is_empty`."""
+        found = connection.exec_driver_sql("SELECT 1 FROM pg_tables WHERE schemaname = current_schema() LIMIT 1")
+        return found.first() is None
+
+    def back_up(self, label: str) -> Path | None:
+        """No copy: a server's backups are its operator's."""
+        return None
+
+    def matches(self, words: Sequence[str]) -> ColumnElement[bool]:
+        """See :meth:`Dialect.matches`."""
+        simple: ColumnElement[str] = literal_column("'simple'")
+        query = func.to_tsquery(simple, " & ".join(f"'{word}':*" for word in words))
+        return func.to_tsvector(simple, edits.c.words).bool_op("@@")(query)
+
+    def fault(self, error: DBAPIError) -> PatchmgrError | None:
+        """See :meth:`Dialect.fault`."""
+        state = getattr(error.orig, "sqlstate", None)
+        if state in _BUSY:
+            return BusyError(f"another process is writing to the registry {self.place}", hint="try again in a moment")
+        if state is not None and state.startswith(_DAMAGED_CLASS):
+            return IntegrityError(f"the registry {self.place} is damaged: {error.orig}", hint="restore a backup of it")
+        unreachable = state is None and isinstance(error, OperationalError)
+        if unreachable or (
+            state is not None and (state in (_READ_ONLY, _NOT_ALLOWED) or state[:2] in _STORAGE_CLASSES)
+        ):
+            return StorageError(
+                f"cannot use the registry {self.place}: {error.orig}",
+                hint="see that the server runs and lets this user write",
+            )
+        return None

@@ -1,0 +1,194 @@
+"""What the registry can be asked. A :class:`Reads` answers alike outside a transaction and inside one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
+
+from patchmgr.errors import UsageError
+from patchmgr_registry.dialects import Dialect
+from patchmgr_registry.errors import UnreadableEventError
+from patchmgr_registry.events import Anchor, ChainProblem, Event, verify_chain
+from patchmgr_registry.records import (
+    BaseKey,
+    BaseRecord,
+    FoundEdit,
+    GenerationRecord,
+    ModelRecord,
+    PackageRecord,
+    RemoteRecord,
+    ScoreRecord,
+    TensorRecord,
+    VersionRecord,
+)
+from patchmgr_registry.reference import Reference
+from patchmgr_registry.rows import bases, edits, events, generations, names, versions
+from patchmgr_registry.schema import generations as generations_table
+from patchmgr_registry.schema import models as models_table
+from patchmgr_registry.schema import scores as scores_table
+from patchmgr_registry.schema import versions as versions_table
+from patchmgr_registry.words import words_of
+
+if TYPE_CHECKING:
+    from patchmgr.request import EditRequest
+
+
+class Reads(ABC):
+    """Every question. Each method sees one moment, and raises BusyError, IntegrityError or StorageError as files do."""
+
+    dialect: Dialect
+
+    @abstractmethod
+    def _reading(self) -> AbstractContextManager[Connection]:
+        """A connection in a transaction."""
+
+    def bases(self, fingerprint: str | None = None) -> tuple[BaseRecord, ...]:
+        """Every base, or those of one fingerprint, which differ in config or tokenizer."""
+        with self._reading() as connection:
+            return bases.read_bases(connection, fingerprint)
+
+    def base(self, key: BaseKey) -> BaseRecord:
+        """One base; NotFoundError when it is not registered."""
+        with self._reading() as connection:
+            return bases.read_base(connection, key)
+
+    def tensors(self, key: BaseKey) -> tuple[TensorRecord, ...]:
+        """The tensors of a base, in the order they were added."""
+        with self._reading() as connection:
+            return bases.read_tensors(connection, key)
+
+    def models(self) -> tuple[ModelRecord, ...]:
+        """Every model, by name."""
+        with self._reading() as connection:
+            return bases.read_models(connection)
+
+    def model(self, name: str) -> ModelRecord:
+        """One model; NotFoundError, naming those most like it, when there is none."""
+        with self._reading() as connection:
+            return bases.read_model(connection, name)
+
+    def packages(self) -> tuple[PackageRecord, ...]:
+        """Every package with its newest version and its tags, by name."""
+        with self._reading() as connection:
+            tags = names.read_tags(connection)
+            return tuple(
+                PackageRecord(version.package, n_versions, version, tags.get(version.package, {}))
+                for version, n_versions in versions.read_latest(connection)
+            )
+
+    def versions(self, package: str) -> tuple[VersionRecord, ...]:
+        """Every version of a package, oldest first; NotFoundError when there is none."""
+        with self._reading() as connection:
+            return versions.read_package(connection, package)
+
+    def version(self, reference: Reference | str) -> VersionRecord:
+        """The version that a reference names.
+
+        Raises:
+            NotFoundError: there is none; the hint holds what is most like it.
+            UsageError: the text is no reference, or its digest begins that of several versions.
+        """
+        wanted = Reference.parse(reference) if isinstance(reference, str) else reference
+        with self._reading() as connection:
+            return versions.find_version(connection, wanted)
+
+    def version_by_digest(self, digest: str) -> VersionRecord | None:
+        """The version with this whole digest, None when it is not registered."""
+        with self._reading() as connection:
+            return next(iter(versions.read_versions(connection, versions_table.c.digest == digest)), None)
+
+    def next_number(self, package: str) -> int:
+        """The number that the next version of a package gets, 1 for a new one."""
+        with self._reading() as connection:
+            return versions.next_number(connection, package)
+
+    def edits(self, digest: str) -> tuple[EditRequest, ...]:
+        """The requests of a version in their order; empty where the author withheld them."""
+        with self._reading() as connection:
+            return edits.read_edits(connection, digest)
+
+    def search(self, text: str, *, limit: int = 50) -> tuple[FoundEdit, ...]:
+        """The edits that hold every word of the text, or one beginning with it; those added last first.
+
+        Raises:
+            UsageError: there is no word in the text.
+        """
+        words = words_of(text)
+        if not words:
+            raise UsageError(f"there is no word to search for in {text!r}")
+        with self._reading() as connection:
+            return edits.search_edits(connection, self.dialect.matches(words), limit)
+
+    def scores(self, digest: str) -> tuple[ScoreRecord, ...]:
+        """The scores of a version, in the order they were added."""
+        with self._reading() as connection:
+            return versions.read_scores(
+                connection, scores_table.c.version_id == versions.version_id(connection, digest)
+            )
+
+    def scores_of_state(self, state_root: str) -> tuple[ScoreRecord, ...]:
+        """Every score that was measured on a state."""
+        with self._reading() as connection:
+            return versions.read_scores(connection, scores_table.c.state_root == state_root)
+
+    def tags(self, package: str) -> dict[str, int]:
+        """The tags of a package: tag to version number."""
+        with self._reading() as connection:
+            return names.read_tags(connection, package).get(package, {})
+
+    def remotes(self) -> tuple[RemoteRecord, ...]:
+        """Every remote, by name."""
+        with self._reading() as connection:
+            return names.read_remotes(connection)
+
+    def generations(self, model: str) -> tuple[GenerationRecord, ...]:
+        """Every generation of a model, oldest first; NotFoundError when there is no such model."""
+        with self._reading() as connection:
+            bases.model_id(connection, model)
+            return generations.read_generations(connection, models_table.c.name == model)
+
+    def generation(self, model: str, number: int | None = None) -> GenerationRecord:
+        """One generation of a model, without a number the current one; NotFoundError when there is none."""
+        with self._reading() as connection:
+            return generations.read_generation(connection, model, number)
+
+    def stale_generations(self) -> tuple[GenerationRecord, ...]:
+        """Pending generations that nobody writes any more: their folders can go, and the rows be failed."""
+        with self._reading() as connection:
+            pending = generations.read_generations(connection, generations_table.c.status == "pending")
+        return tuple(generation for generation in pending if generation.is_stale)
+
+    def same_stack(self, key: BaseKey, packages: Sequence[str]) -> GenerationRecord | None:
+        """A generation on this base made before from these packages, whatever their order; its digests must be met."""
+        with self._reading() as connection:
+            return generations.find_same_stack(connection, key, packages)
+
+    def blob_digests(self) -> frozenset[str]:
+        """The blobs that versions are made of; any other is rubbish."""
+        with self._reading() as connection:
+            return versions.read_blob_digests(connection)
+
+    def events(
+        self, *, model: str | None = None, package: str | None = None, limit: int | None = None
+    ) -> tuple[Event, ...]:
+        """The last events, all or those about a model and a package, oldest first."""
+        about = [(kind, name) for kind, name in (("model", model), ("package", package)) if name is not None]
+        with self._reading() as connection:
+            return events.read_events(connection, about, limit)
+
+    def event_head(self) -> Anchor:
+        """Where the chain of events ends, to be kept elsewhere."""
+        with self._reading() as connection:
+            return events.read_head(connection)
+
+    def verify_events(self, anchors: Iterable[Anchor] = ()) -> ChainProblem | None:
+        """The first event that was changed, removed, inserted or moved; None when the chain holds."""
+        with self._reading() as connection:
+            try:
+                return verify_chain(events.read_chain(connection), head=events.read_head(connection), anchors=anchors)
+            except UnreadableEventError as unreadable:
+                return ChainProblem(unreadable.sequence, "changed", unreadable.message)

@@ -1,0 +1,167 @@
+"""Packages, their versions with files and scores, and how a reference finds one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any, NoReturn
+
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select
+
+from patchmgr.errors import ConflictError, NotFoundError, UsageError
+from patchmgr_registry.errors import NumberTakenError
+from patchmgr_registry.records import FileRecord, ScoreRecord, VersionRecord
+from patchmgr_registry.reference import Reference, unknown
+from patchmgr_registry.rows.text import from_text, to_text
+from patchmgr_registry.schema import files, packages, scores, tags, versions
+
+_VERSIONS = select(packages.c.name.label("package"), *versions.c).join_from(versions, packages)
+_VERSION_IDS = select(versions.c.id).join_from(versions, packages)
+
+
+def read_versions(connection: Connection, *conditions: ColumnElement[bool]) -> tuple[VersionRecord, ...]:
+    """The versions that meet every condition, by package and number."""
+    rows = connection.execute(_VERSIONS.where(*conditions).order_by(packages.c.name, versions.c.number)).all()
+    of_version: dict[int, list[FileRecord]] = {row.id: [] for row in rows}
+    if rows:
+        query = select(files).where(files.c.version_id.in_(_VERSION_IDS.where(*conditions))).order_by(files.c.path)
+        for row in connection.execute(query):
+            of_version[row.version_id].append(FileRecord(row.path, row.sha256, row.size_bytes))
+    return tuple(_version(row, of_version[row.id]) for row in rows)
+
+
+def read_package(connection: Connection, name: str) -> tuple[VersionRecord, ...]:
+    """Every version of a package, oldest first."""
+    found = read_versions(connection, packages.c.name == name)
+    if not found:
+        raise unknown("package", name, connection.scalars(select(packages.c.name)))
+    return found
+
+
+def read_latest(connection: Connection) -> tuple[tuple[VersionRecord, int], ...]:
+    """The newest version of every package, and how many versions the package has."""
+    counts = select(versions.c.package_id, func.max(versions.c.number).label("newest"), func.count().label("n"))
+    newest = counts.group_by(versions.c.package_id).subquery()
+    is_newest = versions.c.id.in_(
+        select(versions.c.id).join(
+            newest, (versions.c.package_id == newest.c.package_id) & (versions.c.number == newest.c.newest)
+        )
+    )
+    of_package = select(packages.c.name, newest.c.n).join(newest, newest.c.package_id == packages.c.id)
+    n_versions = {row.name: row.n for row in connection.execute(of_package)}
+    return tuple((version, n_versions[version.package]) for version in read_versions(connection, is_newest))
+
+
+def find_version(connection: Connection, reference: Reference) -> VersionRecord:
+    """The one version that a reference names."""
+    conditions: list[ColumnElement[bool]] = []
+    if reference.package is not None:
+        conditions.append(packages.c.name == reference.package)
+    if reference.digest is not None:
+        conditions.append(versions.c.digest.startswith(reference.digest, autoescape=True))
+    elif reference.tag is not None:
+        tagged = select(tags.c.version_id).where(tags.c.name == reference.tag, tags.c.package_id == packages.c.id)
+        conditions.append(versions.c.id == tagged.scalar_subquery())
+    elif reference.number is not None:
+        conditions.append(versions.c.number == reference.number)
+    else:
+        newest = select(func.max(versions.c.number)).join_from(versions, packages)
+        conditions.append(versions.c.number == newest.where(packages.c.name == reference.package).scalar_subquery())
+    found = read_versions(connection, *conditions)
+    if len(found) > 1:
+        names = ", ".join(f"{version.reference} ({version.digest[:12]}…)" for version in found[:5])
+        raise UsageError(f"{reference} could be any of {names}", hint="give more digits of the digest")
+    if not found:
+        _explain_absence(connection, reference)
+    return found[0]
+
+
+def version_id(connection: Connection, digest: str) -> int:
+    """The key of the row of a version known by its whole digest."""
+    found: int | None = connection.scalar(select(versions.c.id).where(versions.c.digest == digest))
+    if found is None:
+        raise NotFoundError(f"no package version sha256:{digest[:12]}… is registered", hint="pull it first")
+    return found
+
+
+def next_number(connection: Connection, package: str) -> int:
+    """The number that the next version of a package gets; 1 for a package that does not exist."""
+    query = select(func.max(versions.c.number)).join_from(versions, packages).where(packages.c.name == package)
+    return (connection.scalar(query) or 0) + 1
+
+
+def insert_version(connection: Connection, version: VersionRecord) -> int:
+    """Add a version with its files, and its package with the first of them; the key of its row."""
+    name = version.package
+    same = (packages.c.name == name) & (versions.c.number == version.number)
+    for taken in connection.execute(_VERSIONS.where(same | (versions.c.digest == version.digest))):
+        if (taken.package, taken.number) == (name, version.number):
+            free = next_number(connection, name)
+            raise NumberTakenError(name, version.number, digest=taken.digest, next_number=free)
+        raise ConflictError(f"{taken.package}@v{taken.number} has the digest of {version.reference} already")
+    package_id = connection.scalar(select(packages.c.id).where(packages.c.name == name))
+    if package_id is None:
+        package_id = _inserted(connection.execute(insert(packages).values(name=name, created=version.created)))
+    values = asdict(version)
+    del values["package"], values["files"]
+    values.update(package_id=package_id, parent_packages=to_text(version.parent_packages))
+    row_id = _inserted(connection.execute(insert(versions).values(values)))
+    if version.files:
+        connection.execute(insert(files), [{"version_id": row_id, **asdict(file)} for file in version.files])
+    return row_id
+
+
+def read_scores(connection: Connection, condition: ColumnElement[bool]) -> tuple[ScoreRecord, ...]:
+    """The scores that meet a condition, in the order they were added."""
+    columns = [column for column in scores.c if column.name not in ("id", "version_id")]
+    query = select(*columns).where(condition).order_by(scores.c.id)
+    return tuple(ScoreRecord(**row._mapping) for row in connection.execute(query))
+
+
+def insert_scores(connection: Connection, version: int, measured: Iterable[ScoreRecord]) -> None:
+    """Add scores to the version whose row has this key."""
+    rows = [{"version_id": version, **asdict(score)} for score in measured]
+    if rows:
+        connection.execute(insert(scores), rows)
+
+
+def read_blob_digests(connection: Connection) -> frozenset[str]:
+    """The digests of all files of all versions."""
+    return frozenset(connection.scalars(select(files.c.sha256)))
+
+
+def _explain_absence(connection: Connection, reference: Reference) -> NoReturn:
+    if reference.package is None:
+        raise NotFoundError(f"no package version has a digest that begins with {reference.digest}")
+    known = read_package(connection, reference.package)
+    numbers = ", ".join(f"v{version.number}" for version in known[-5:])
+    if reference.tag is not None:
+        has_tag = select(tags.c.name).join_from(tags, packages).where(packages.c.name == reference.package)
+        raise unknown(f"version of {reference.package} tagged", reference.tag, connection.scalars(has_tag))
+    raise NotFoundError(f"there is no version {reference}", hint=f"{reference.package} has {numbers}")
+
+
+def _inserted(result: Any) -> int:
+    key: Sequence[int] = result.inserted_primary_key
+    return key[0]
+
+
+def _version(row: Row[Any], of_version: Sequence[FileRecord]) -> VersionRecord:
+    return VersionRecord(
+        package=row.package,
+        number=row.number,
+        digest=row.digest,
+        parent_version=row.parent_version,
+        kind=row.kind,
+        method=row.method,
+        message=row.message,
+        author=row.author,
+        created=row.created,
+        base_fingerprint=row.base_fingerprint,
+        parent_root=row.parent_root,
+        parent_packages=tuple(from_text(row.parent_packages)),
+        n_edits=row.n_edits,
+        size_bytes=row.size_bytes,
+        manifest=row.manifest,
+        files=tuple(of_version),
+    )

@@ -1,0 +1,108 @@
+"""The registry: the one class that holds connections, and the only door to the database."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import URL, Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from patchmgr_registry.blobs import BlobStore
+from patchmgr_registry.dialects import Dialect, dialect_of
+from patchmgr_registry.reads import Reads
+from patchmgr_registry.transaction import Transaction
+from patchmgr_registry.upgrading import bring_up_to_date
+
+DATABASE_FILE = "registry.db"
+BUSY_TIMEOUT_S = 10.0
+"""How long a writer waits for another one; transactions take milliseconds."""
+
+
+class Registry(Reads):
+    """A database and its blob store. It may be used from several threads, and by a process that forks."""
+
+    def __init__(self, dialect: Dialect, engine: Engine, blobs: BlobStore) -> None:
+        self.dialect = dialect
+        self.blobs = blobs
+        self._engine = engine
+        self._pid = os.getpid()
+
+    @classmethod
+    def open(cls, home: Path, url: str | None = None, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Registry:
+        """The registry in a folder, made when there is none and upgraded when it is older than this program.
+
+        Args:
+            home: holds the blobs, and the database unless ``url`` names another.
+            url: a database for SQLAlchemy.
+            busy_timeout_s: how long to wait for another writer.
+
+        Raises:
+            UsageError: the URL cannot be read or its kind of database is not supported.
+            NewerRegistryError: a newer patchmgr made the database.
+            IntegrityError: the database is damaged, or is not a registry.
+            BusyError: another process holds it longer than the busy timeout.
+            StorageError: it cannot be reached, read or written.
+        """
+        place = url or URL.create("sqlite", database=str(home / DATABASE_FILE))
+        dialect = dialect_of(place, busy_timeout_s=busy_timeout_s)
+        registry = cls(dialect, dialect.engine(), BlobStore(home / "blobs" / "sha256"))
+        try:
+            with registry._connected() as connection:
+                bring_up_to_date(connection, dialect)
+        except BaseException:
+            registry.close()
+            raise
+        return registry
+
+    @contextmanager
+    def begin(self) -> Iterator[Transaction]:
+        """A transaction, rolled back at the end of the block unless its ``commit()`` was called.
+
+        Raises:
+            BusyError: another writer did not come to an end within the busy timeout.
+        """
+        with self._connected() as connection, connection.begin():
+            self.dialect.begin_writing(connection)
+            transaction = Transaction(connection, self.dialect)
+            try:
+                yield transaction
+            finally:
+                transaction.end()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._connected() as connection, connection.begin():
+            self.dialect.begin_reading(connection)
+            yield connection
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """A connection, its driver's errors turned into ours where a user can act on them."""
+        if self._pid != os.getpid():  # a connection must not be shared with the parent of a fork
+            self._engine.dispose(close=False)
+            self._pid = os.getpid()
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            fault = self.dialect.fault(error)
+            if fault is None:
+                raise
+            raise fault from error
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

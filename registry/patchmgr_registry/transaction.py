@@ -1,0 +1,272 @@
+"""What can be written, all of it inside one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection
+
+from patchmgr.errors import BusyError, ConflictError
+from patchmgr_registry.clock import timestamp
+from patchmgr_registry.dialects import Dialect
+from patchmgr_registry.events import Event, EventObject, Origin
+from patchmgr_registry.owner import Owner
+from patchmgr_registry.reads import Reads
+from patchmgr_registry.records import (
+    Action,
+    BaseKey,
+    BaseRecord,
+    GenerationRecord,
+    ModelRecord,
+    RemoteRecord,
+    ScoreRecord,
+    TensorRecord,
+    VersionRecord,
+)
+from patchmgr_registry.reference import Reference, check_tag
+from patchmgr_registry.rows import bases, edits, events, generations, names, versions
+
+if TYPE_CHECKING:
+    from patchmgr.request import EditRequest
+
+
+class Transaction(Reads):
+    """One writer's view. Nothing lasts unless :meth:`commit` is called; nothing can be done after it."""
+
+    def __init__(self, connection: Connection, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self._open_connection: Connection | None = connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        yield self._connection
+
+    @property
+    def _connection(self) -> Connection:
+        if self._open_connection is None:
+            raise RuntimeError("this transaction has ended; begin another")
+        return self._open_connection
+
+    def commit(self) -> None:
+        """Make everything last, at once, and end the transaction."""
+        self._connection.commit()
+        self._open_connection = None
+
+    def end(self) -> None:
+        """Take everything back, unless it was committed."""
+        if self._open_connection is not None:
+            self._open_connection.rollback()
+            self._open_connection = None
+
+    def add_base(self, base: BaseRecord, tensors: Iterable[TensorRecord]) -> BaseRecord:
+        """Register a base; one of the same identity is found as it was registered first, with its source and folder."""
+        return bases.insert_base(self._connection, base, tensors)
+
+    def move_base(self, key: BaseKey, folder: str) -> None:
+        """Note where the files of a base lie now; NotFoundError when it is not registered."""
+        bases.move_base(self._connection, key, folder)
+
+    def remove_base(self, key: BaseKey) -> None:
+        """Forget a base; ConflictError while a model stands on it."""
+        bases.delete_base(self._connection, key)
+
+    def add_model(
+        self, name: str, key: BaseKey, *, state_root: str, folder: str | None = None, message: str = ""
+    ) -> ModelRecord:
+        """Give a base a name, with generation 0: the base itself.
+
+        Raises:
+            NotFoundError: the base is not registered.
+            ConflictError: the name is taken.
+        """
+        bases.insert_model(self._connection, name, key, timestamp())
+        pristine = self._pending(name, action="add", packages=(), message=message)
+        self.finish_generation(name, pristine.number, state_root=state_root, folder=folder, tensors={})
+        return self.model(name)
+
+    def remove_model(self, name: str) -> None:
+        """Forget a model and its generations; its events stay.
+
+        Raises:
+            NotFoundError: there is no such model.
+            BusyError: a process is writing a generation of it.
+        """
+        self._refuse_if_busy(name)
+        bases.delete_model(self._connection, name)
+
+    def add_version(
+        self, version: VersionRecord, requests: Sequence[EditRequest] = (), scores: Sequence[ScoreRecord] = ()
+    ) -> None:
+        """Register a version whose blobs are stored.
+
+        Raises:
+            NumberTakenError: the package has that number; the error knows the digest there and the next free number.
+            ConflictError: a version of another name or number has that digest.
+        """
+        row_id = versions.insert_version(self._connection, version)
+        edits.insert_edits(self._connection, row_id, requests)
+        versions.insert_scores(self._connection, row_id, scores)
+
+    def add_scores(self, digest: str, scores: Sequence[ScoreRecord]) -> None:
+        """Add scores that were measured later; NotFoundError when there is no such version."""
+        versions.insert_scores(self._connection, versions.version_id(self._connection, digest), scores)
+
+    def begin_generation(
+        self,
+        model: str,
+        *,
+        action: Action,
+        packages: Sequence[str],
+        message: str = "",
+        state_root: str | None = None,
+        folder: str | None = None,
+    ) -> GenerationRecord:
+        """Reserve the next number of a model for this process: commit, write the folder, then finish or fail it.
+
+        A pending generation whose process is dead is failed first.
+
+        Raises:
+            NotFoundError: there is no such model or package version.
+            BusyError: a live process is writing a generation of the model.
+        """
+        for stale in self._refuse_if_busy(model):
+            self.fail_generation(model, stale.number)
+        return self._pending(
+            model, action=action, packages=packages, message=message, state_root=state_root, folder=folder
+        )
+
+    def heartbeat(self, model: str, number: int) -> None:
+        """Show that this process still writes the generation; BusyError when somebody gave it up meanwhile."""
+        generations.update_pending(self._connection, model, number, heartbeat=timestamp())
+
+    def finish_generation(
+        self, model: str, number: int, *, state_root: str, folder: str | None, tensors: Mapping[str, str]
+    ) -> GenerationRecord:
+        """Make a pending generation ready; BusyError when somebody gave it up meanwhile."""
+        generations.update_pending(
+            self._connection,
+            model,
+            number,
+            status="ready",
+            state_root=state_root,
+            folder=folder,
+            heartbeat=timestamp(),
+        )
+        generations.insert_tensors(self._connection, model, number, tensors)
+        return self.generation(model, number)
+
+    def fail_generation(self, model: str, number: int) -> None:
+        """Give a pending generation up; BusyError when it is not pending any more."""
+        generations.update_pending(self._connection, model, number, status="failed", folder=None)
+
+    def set_current(self, model: str, number: int) -> None:
+        """Make a ready generation the current one.
+
+        Raises:
+            NotFoundError: there is no such generation.
+            ConflictError: it is not ready.
+        """
+        status = self.generation(model, number).status
+        if status != "ready":
+            raise ConflictError(f"generation {number} of {model} is {status}", hint="only a ready one can be current")
+        generations.set_current(self._connection, model, number)
+
+    def remove_generation(self, model: str, number: int) -> None:
+        """Note that the folder of a generation is cleared away; its stack and digests stay known.
+
+        Raises:
+            NotFoundError: there is no such generation.
+            ConflictError: it is the current one.
+            BusyError: it is being written.
+        """
+        if self.model(model).generation == number:
+            raise ConflictError(f"generation {number} of {model} is the current one", hint="roll back first")
+        if self.generation(model, number).status == "pending":
+            raise BusyError(f"generation {number} of {model} is being written", hint="fail it first")
+        generations.mark_removed(self._connection, model, number)
+
+    def tag(self, reference: Reference | str, name: str, *, move: bool = False) -> VersionRecord:
+        """Tag a version.
+
+        Raises:
+            NotFoundError: there is no such version.
+            UsageError: the name could not be told from a number or a digest.
+            ConflictError: the tag is on another version, and ``move`` was not asked for.
+        """
+        check_tag(name)
+        version = self.version(reference)
+        names.set_tag(self._connection, version, name, timestamp(), move=move)
+        return version
+
+    def untag(self, package: str, name: str) -> None:
+        """Take a tag away; NotFoundError when there is none."""
+        names.delete_tag(self._connection, package, name)
+
+    def set_remote(self, name: str, url: str) -> None:
+        """Name a place that packages are pushed to, or point that name elsewhere."""
+        names.set_remote(self._connection, RemoteRecord(name, url, timestamp()))
+
+    def remove_remote(self, name: str) -> None:
+        """Forget a remote; NotFoundError when there is none."""
+        names.delete_remote(self._connection, name)
+
+    def record_event(
+        self,
+        origin: Origin,
+        action: str,
+        *,
+        objects: Sequence[EventObject],
+        result: str = "ok",
+        scores: Sequence[Mapping[str, Any]] = (),
+        time: str | None = None,
+    ) -> Event:
+        """Add an event to the end of the chain; it lasts if the transaction does."""
+        return events.append_event(
+            self._connection,
+            origin,
+            action=action,
+            objects=objects,
+            result=result,
+            scores=scores,
+            time=time or timestamp(),
+        )
+
+    def _pending(
+        self,
+        model: str,
+        *,
+        action: Action,
+        packages: Sequence[str],
+        message: str,
+        state_root: str | None = None,
+        folder: str | None = None,
+    ) -> GenerationRecord:
+        now = timestamp()
+        record = GenerationRecord(
+            model=model,
+            number=0,
+            status="pending",
+            action=action,
+            state_root=state_root,
+            folder=folder,
+            packages=tuple(packages),
+            tensors={},
+            message=message,
+            created=now,
+            owner=Owner.current(),
+            heartbeat=now,
+        )
+        return generations.insert_generation(self._connection, record)
+
+    def _refuse_if_busy(self, model: str) -> tuple[GenerationRecord, ...]:
+        """The pending generations of a model that are stale; BusyError when one is not."""
+        pending = tuple(generation for generation in self.generations(model) if generation.status == "pending")
+        for generation in pending:
+            if not generation.is_stale:
+                raise BusyError(
+                    f"{generation.owner} writes generation {generation.number} of {model} since {generation.created}",
+                    hint="wait for it, or end that process",
+                )
+        return pending
