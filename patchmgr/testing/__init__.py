@@ -1,0 +1,1 @@
+"""Helpers for authors of plugins: the suite that a method must pass."""
