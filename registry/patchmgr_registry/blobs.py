@@ -62,19 +62,17 @@ class BlobStore:
             IntegrityError: the file has not the digest named.
             StorageError: the disk is full, read-only or failing; nothing is left behind.
         """
-        try:
-            size_bytes = source.stat().st_size
-            if sha256 is not None and self._holds(sha256, size_bytes):
-                return sha256
-            with source.open("rb") as reader, self._arriving() as (file, temporary):
-                found = _copy(reader, file)
-                if sha256 not in (None, found):
-                    raise IntegrityError(f"{source} has digest {found}, not {sha256}", hint="fetch or make it again")
-                if not self._holds(found, file.tell()):
-                    self._keep(file, temporary, found)
-                return found
-        except FileNotFoundError:
-            raise NotFoundError(f"there is no file {str(source)!r}") from None
+        if not source.is_file():
+            raise NotFoundError(f"there is no file {str(source)!r}")
+        if sha256 is not None and self._holds(sha256, source.stat().st_size):
+            return sha256
+        with _storage_faults(source), source.open("rb") as reader, self._arriving() as (file, temporary):
+            found = _copy(reader, file)
+            if sha256 not in (None, found):
+                raise IntegrityError(f"{source} has digest {found}, not {sha256}", hint="fetch or make it again")
+            if not self._holds(found, file.tell()):
+                self._keep(file, temporary, found)
+        return found
 
     def path(self, sha256: str) -> Path:
         """Where a blob lies; it exists, but its bytes are not read.
@@ -216,6 +214,6 @@ def _storage_faults(place: Path) -> Iterator[None]:
         if error.errno not in _STORAGE_FAULTS:
             raise
         raise StorageError(
-            f"cannot write to the blob store {place}: {error.strerror}",
+            f"cannot read or write {place}: {error.strerror}",
             hint="free space or mend the permissions, then run the command again; nothing was changed",
         ) from error

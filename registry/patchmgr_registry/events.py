@@ -179,5 +179,5 @@ def _problem_of_end(last: Anchor, head: Anchor | None, missing: Mapping[int, str
 def _user_name() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # no user name in the environment nor for this number
+    except (OSError, KeyError, ImportError):  # no user name in the environment nor for this number
         return "unknown"

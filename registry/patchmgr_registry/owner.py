@@ -29,7 +29,8 @@ class Owner:
     def current(cls) -> Owner:
         """The process that asks."""
         pid = os.getpid()
-        return cls(pid=pid, host=host_name(), started=_started(pid))
+        process = _process(pid)
+        return cls(pid=pid, host=host_name(), started=process.started if process else None)
 
     def is_alive(self, heartbeat: str) -> bool:
         """Whether the process still runs; ``heartbeat`` is the last sign of life, asked only of another host."""
@@ -41,8 +42,10 @@ class Owner:
             return False
         except PermissionError:
             pass  # it exists, under another user
-        started = _started(self.pid)
-        return self.started is None or started is None or started == self.started
+        process = _process(self.pid)
+        if process is None:
+            return True
+        return not process.is_zombie and self.started in (None, process.started)
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -53,11 +56,21 @@ def host_name() -> str:
     return socket.gethostname()
 
 
-def _started(pid: int) -> str | None:
-    """Boot and clock tick at which a process of this machine started, from Linux's ``/proc``."""
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """What the kernel tells of a process."""
+
+    started: str
+    """Boot and clock tick."""
+    is_zombie: bool
+    """Whether it has ended and only waits to be asked for its exit status."""
+
+
+def _process(pid: int) -> _Process | None:
+    """A process of this machine, from Linux's ``/proc``; None where there is no such thing."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        return f"{boot}:{fields[19]}"
+        return _Process(started=f"{boot}:{fields[19]}", is_zombie=fields[0] in ("Z", "X"))
     except (OSError, IndexError):
         return None

@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
-from patchmgr.errors import BusyError, ConflictError
 from patchmgr_registry.clock import timestamp
 from patchmgr_registry.dialects import Dialect
 from patchmgr_registry.events import Event, EventObject, Origin
-from patchmgr_registry.owner import Owner
-from patchmgr_registry.reads import Reads
+from patchmgr_registry.generating import GenerationWrites
 from patchmgr_registry.records import (
-    Action,
     BaseKey,
     BaseRecord,
-    GenerationRecord,
     ModelRecord,
     RemoteRecord,
     ScoreRecord,
@@ -26,13 +22,13 @@ from patchmgr_registry.records import (
     VersionRecord,
 )
 from patchmgr_registry.reference import Reference, check_tag
-from patchmgr_registry.rows import bases, edits, events, generations, names, versions
+from patchmgr_registry.rows import bases, edits, events, names, versions
 
 if TYPE_CHECKING:
     from patchmgr.request import EditRequest
 
 
-class Transaction(Reads):
+class Transaction(GenerationWrites):
     """One writer's view. Nothing lasts unless :meth:`commit` is called; nothing can be done after it."""
 
     def __init__(self, connection: Connection, dialect: Dialect) -> None:
@@ -113,80 +109,6 @@ class Transaction(Reads):
         """Add scores that were measured later; NotFoundError when there is no such version."""
         versions.insert_scores(self._connection, versions.version_id(self._connection, digest), scores)
 
-    def begin_generation(
-        self,
-        model: str,
-        *,
-        action: Action,
-        packages: Sequence[str],
-        message: str = "",
-        state_root: str | None = None,
-        folder: str | None = None,
-    ) -> GenerationRecord:
-        """Reserve the next number of a model for this process: commit, write the folder, then finish or fail it.
-
-        A pending generation whose process is dead is failed first.
-
-        Raises:
-            NotFoundError: there is no such model or package version.
-            BusyError: a live process is writing a generation of the model.
-        """
-        for stale in self._refuse_if_busy(model):
-            self.fail_generation(model, stale.number)
-        return self._pending(
-            model, action=action, packages=packages, message=message, state_root=state_root, folder=folder
-        )
-
-    def heartbeat(self, model: str, number: int) -> None:
-        """Show that this process still writes the generation; BusyError when somebody gave it up meanwhile."""
-        generations.update_pending(self._connection, model, number, heartbeat=timestamp())
-
-    def finish_generation(
-        self, model: str, number: int, *, state_root: str, folder: str | None, tensors: Mapping[str, str]
-    ) -> GenerationRecord:
-        """Make a pending generation ready; BusyError when somebody gave it up meanwhile."""
-        generations.update_pending(
-            self._connection,
-            model,
-            number,
-            status="ready",
-            state_root=state_root,
-            folder=folder,
-            heartbeat=timestamp(),
-        )
-        generations.insert_tensors(self._connection, model, number, tensors)
-        return self.generation(model, number)
-
-    def fail_generation(self, model: str, number: int) -> None:
-        """Give a pending generation up; BusyError when it is not pending any more."""
-        generations.update_pending(self._connection, model, number, status="failed", folder=None)
-
-    def set_current(self, model: str, number: int) -> None:
-        """Make a ready generation the current one.
-
-        Raises:
-            NotFoundError: there is no such generation.
-            ConflictError: it is not ready.
-        """
-        status = self.generation(model, number).status
-        if status != "ready":
-            raise ConflictError(f"generation {number} of {model} is {status}", hint="only a ready one can be current")
-        generations.set_current(self._connection, model, number)
-
-    def remove_generation(self, model: str, number: int) -> None:
-        """Note that the folder of a generation is cleared away; its stack and digests stay known.
-
-        Raises:
-            NotFoundError: there is no such generation.
-            ConflictError: it is the current one.
-            BusyError: it is being written.
-        """
-        if self.model(model).generation == number:
-            raise ConflictError(f"generation {number} of {model} is the current one", hint="roll back first")
-        if self.generation(model, number).status == "pending":
-            raise BusyError(f"generation {number} of {model} is being written", hint="fail it first")
-        generations.mark_removed(self._connection, model, number)
-
     def tag(self, reference: Reference | str, name: str, *, move: bool = False) -> VersionRecord:
         """Tag a version.
 
@@ -232,41 +154,3 @@ class Transaction(Reads):
             scores=scores,
             time=time or timestamp(),
         )
-
-    def _pending(
-        self,
-        model: str,
-        *,
-        action: Action,
-        packages: Sequence[str],
-        message: str,
-        state_root: str | None = None,
-        folder: str | None = None,
-    ) -> GenerationRecord:
-        now = timestamp()
-        record = GenerationRecord(
-            model=model,
-            number=0,
-            status="pending",
-            action=action,
-            state_root=state_root,
-            folder=folder,
-            packages=tuple(packages),
-            tensors={},
-            message=message,
-            created=now,
-            owner=Owner.current(),
-            heartbeat=now,
-        )
-        return generations.insert_generation(self._connection, record)
-
-    def _refuse_if_busy(self, model: str) -> tuple[GenerationRecord, ...]:
-        """The pending generations of a model that are stale; BusyError when one is not."""
-        pending = tuple(generation for generation in self.generations(model) if generation.status == "pending")
-        for generation in pending:
-            if not generation.is_stale:
-                raise BusyError(
-                    f"{generation.owner} writes generation {generation.number} of {model} since {generation.created}",
-                    hint="wait for it, or end that process",
-                )
-        return pending

@@ -114,12 +114,14 @@ class SQLiteDialect(Dialect):
         """Copy by SQLite's backup interface, which takes in what still lies in the write-ahead log."""
         moment = timestamp().replace("-", "").replace(":", "").partition(".")[0]
         copy = self.file.with_name(f"{self.file.name}.{label}-{moment}Z")
+        unfinished = copy.with_name(f"{copy.name}.part")
         try:
-            with closing(sqlite3.connect(self.file)) as source, closing(sqlite3.connect(copy)) as target:
+            with closing(sqlite3.connect(self.file)) as source, closing(sqlite3.connect(unfinished)) as target:
                 source.backup(target)
                 target.execute("PRAGMA journal_mode = DELETE")  # one file, with no log beside it
-        except sqlite3.Error as error:
-            copy.unlink(missing_ok=True)
+            unfinished.replace(copy)
+        except (sqlite3.Error, OSError) as error:
+            unfinished.unlink(missing_ok=True)
             raise StorageError(
                 f"cannot copy the registry to {copy} before upgrading it: {error}",
                 hint="free space or mend the permissions; nothing was changed",

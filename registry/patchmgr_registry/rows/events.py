@@ -26,6 +26,8 @@ def read_events(connection: Connection, about: Iterable[tuple[str, str]], limit:
     wanted = tuple(about)
     query = select(events).where(*(_mentions(kind, name) for kind, name in wanted))
     found: list[Event] = []
+    if not wanted:
+        query = query.limit(limit)
     for row in connection.execute(query.order_by(events.c.sequence.desc())):
         if limit is not None and len(found) >= limit:
             break
