@@ -1,0 +1,36 @@
+"""What comes after: telling plugins of a change, and clearing away what killed processes left."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+from typing import TYPE_CHECKING
+
+from patchmgr.errors import BusyError
+
+if TYPE_CHECKING:
+    from patchmgr.manager.manager import Manager
+
+_LOG = logging.getLogger("patchmgr")
+
+
+def notify(manager: Manager, action: str, model: str, packages: tuple[str, ...], state_root: str) -> None:
+    """Tell observing plugins of a committed change; one that fails is logged and changes nothing."""
+    try:
+        manager.plugins.manager.hook.patchmgr_after_change(
+            action=action, model=model, packages=packages, state_root=state_root
+        )
+    except Exception:  # whatever a foreign observer does
+        _LOG.warning("a plugin failed after %s of %s", action, model, exc_info=True)
+
+
+def clear_leftovers(manager: Manager) -> None:
+    """Finish off what killed processes left: their pending generations and the folders of these."""
+    for stale in manager.registry.stale_generations():
+        generations = manager.settings.generations(stale.model)
+        with contextlib.suppress(BusyError), manager.registry.begin() as tx:  # another process may clear it too
+            tx.fail_generation(stale.model, stale.number)
+            for folder in (generations / str(stale.number), *generations.glob(f".new-{stale.number}-*")):
+                shutil.rmtree(folder, ignore_errors=True)
+            tx.commit()

@@ -1,0 +1,154 @@
+"""Editing: run a method on a model's state, measure the result, and store it as the next version of a package.
+
+Everything is made in a temporary folder; the registry learns of the package in one transaction at the end, so a run
+that is interrupted leaves nothing.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from patchmgr.durable import storing
+from patchmgr.errors import UsageError
+from patchmgr.manager.aftermath import notify
+from patchmgr.manager.states import read_state
+from patchmgr.manager.workpiece import EditOrder, Workpiece, make
+from patchmgr.methods.contract import Method, MethodParameters
+from patchmgr.package.manifest import Manifest, check_name
+from patchmgr.package.reader import EditPackage
+from patchmgr.package.scores import Score
+from patchmgr.package.writer import seal
+from patchmgr.request import EditRequest
+from patchmgr_registry import EventObject, FileRecord, NumberTakenError, ScoreRecord, VersionRecord, timestamp
+
+if TYPE_CHECKING:
+    from patchmgr.manager.manager import Manager
+
+
+@dataclass(frozen=True)
+class EditResult:
+    """The package as stored."""
+
+    version: VersionRecord
+    scores: tuple[Score, ...]
+
+
+def edit(manager: Manager, model: str, order: EditOrder) -> EditResult:
+    """Make the next version of a package; the model itself stays as it is.
+
+    Raises:
+        NotFoundError: no such model or method.
+        UsageError: an unknown parameter, or one out of its range.
+        RequestError: a request that the method cannot use.
+        MethodError: the method cannot run on this model, or gave something unusable.
+    """
+    check_name(order.name)
+    method = manager.plugins.method(order.method)
+    parameters = parse_parameters(method, order.parameters)
+    _check_needs(method, order.requests)
+    state = read_state(manager, model)
+    with storing("the new package"):
+        temporary = manager.settings.home / "tmp"
+        temporary.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="edit-", dir=temporary) as name:
+            workpiece = make(manager, state, method, parameters, order, Path(name))
+            version = _store(manager, model, workpiece, order, Path(name))
+    notify(manager, "edit", model, (version.digest,), state.root)
+    return EditResult(version, workpiece.scores)
+
+
+def parse_parameters(method: Method, given: Mapping[str, Any]) -> MethodParameters:
+    """A method's parameters from what the user gave.
+
+    Raises:
+        UsageError: naming the parameter, what was given, and what is known or allowed.
+    """
+    try:
+        return method.parameters.model_validate(dict(given))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(sorted(method.parameters.model_fields))
+            raise UsageError(f"{method.name} has no parameter {name!r}", hint=f"known: {known}") from None
+        raise UsageError(
+            f"{method.name}: {name} = {first['input']!r}: {first['msg']}", hint="see `patchmgr methods`"
+        ) from None
+
+
+def _check_needs(method: Method, requests: Sequence[EditRequest]) -> None:
+    if not requests:
+        raise UsageError("there is no request to edit", hint="give --edits FILE, or --prompt and --target")
+    if "subject" in method.needs:
+        for number, request in enumerate(requests, start=1):
+            if request.subject is None:
+                raise UsageError(
+                    f"request {number} ({request.prompt!r}) names no subject, and {method.name} needs one",
+                    hint="add the field subject, or --subject",
+                )
+
+
+def _store(manager: Manager, model: str, workpiece: Workpiece, order: EditOrder, folder: Path) -> VersionRecord:
+    """Seal the folder under the next free number and register it; a number taken meanwhile means the one after."""
+    number = manager.registry.next_number(order.name)
+    while True:
+        manifest = seal(folder, _numbered(workpiece.draft, number), order.requests, workpiece.scores)
+        package = EditPackage.read(folder)
+        package.deltas(manager.plugins.encodings)
+        for name, record in manifest.files.items():
+            manager.registry.blobs.put_file(folder / name, sha256=record.sha256)
+        version = _version_record(manifest)
+        try:
+            with manager.registry.begin() as tx:
+                tx.add_version(version, order.requests, [_score_record(score) for score in workpiece.scores])
+                tx.record_event(
+                    manager.origin,
+                    "edit",
+                    objects=[
+                        EventObject("package", manifest.reference, manifest.digest),
+                        EventObject("model", model, manifest.parent.root),
+                        EventObject("base", manifest.base.source, manifest.base.fingerprint),
+                    ],
+                    scores=[score.model_dump(mode="json") for score in workpiece.scores],
+                )
+                tx.commit()
+        except NumberTakenError as taken:
+            number = taken.next_number
+        else:
+            return version
+
+
+def _numbered(draft: Manifest, number: int) -> Manifest:
+    return draft.model_copy(update={"version": number, "parent_version": number - 1 or None})
+
+
+def _version_record(manifest: Manifest) -> VersionRecord:
+    data = manifest.to_bytes()
+    return VersionRecord(
+        package=manifest.name,
+        number=manifest.version,
+        digest=manifest.digest,
+        parent_version=manifest.parent_version,
+        kind=manifest.kind,
+        method=manifest.method.name,
+        message=manifest.message,
+        author=manifest.author,
+        created=timestamp(),
+        base_fingerprint=manifest.base.fingerprint,
+        parent_root=manifest.parent.root,
+        parent_packages=manifest.parent.packages,
+        n_edits=manifest.n_edits,
+        size_bytes=len(data) + sum(record.size_bytes for record in manifest.files.values()),
+        manifest=data.decode(),
+        files=tuple(FileRecord(name, file.sha256, file.size_bytes) for name, file in manifest.files.items()),
+    )
+
+
+def _score_record(score: Score) -> ScoreRecord:
+    return ScoreRecord(**score.model_dump(exclude={"compute_dtype"}))

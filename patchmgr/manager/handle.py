@@ -1,0 +1,93 @@
+"""One model of a registry, as the Python API gives it out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from patchmgr.manager.workpiece import EditOrder
+from patchmgr.request import EditRequest, parse_request
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from patchmgr.manager.change import Outcome
+    from patchmgr.manager.edit import EditResult
+    from patchmgr.manager.manager import Manager
+    from patchmgr.manager.status import ModelStatus
+    from patchmgr.ops.plan import Plan
+
+
+class ModelHandle:
+    """A model by name; it holds no weights and always tells the present."""
+
+    def __init__(self, manager: Manager, name: str) -> None:
+        self._manager = manager
+        self.name = name
+
+    def edit(
+        self,
+        name: str,
+        requests: Iterable[EditRequest | Mapping[str, Any]],
+        *,
+        method: str = "rome",
+        message: str = "",
+        on: Literal["current", "base"] = "current",
+        seed: int = 0,
+        corpus: Path | None = None,
+        **parameters: Any,
+    ) -> EditResult:
+        """Make the next version of package ``name``; the model stays as it is until :meth:`apply`.
+
+        Raises:
+            PatchmgrError: as :func:`patchmgr.manager.edit.edit`.
+        """
+        order = EditOrder(
+            name=name,
+            method=method,
+            requests=tuple(
+                request if isinstance(request, EditRequest) else parse_request(dict(request), where=f"request {number}")
+                for number, request in enumerate(requests, start=1)
+            ),
+            parameters=parameters,
+            message=message,
+            on=on,
+            seed=seed,
+            corpus=corpus,
+        )
+        return self._manager.edit(self.name, order)
+
+    def plan(self, *references: str) -> Plan:
+        """What :meth:`apply` would do."""
+        return self._manager.plan(self.name, references)
+
+    def apply(self, *references: str, message: str = "") -> Outcome:
+        """Put packages on the stack; see :func:`patchmgr.manager.change.apply`."""
+        return self._manager.apply(self.name, references, message=message)
+
+    def revert(self, *references: str, cascade: bool = False, message: str = "") -> Outcome:
+        """Take packages out of the stack; see :func:`patchmgr.manager.change.revert`."""
+        return self._manager.revert(self.name, references, cascade=cascade, message=message)
+
+    @property
+    def status(self) -> ModelStatus:
+        """Base, generation and stack."""
+        return self._manager.status(self.name)[0]
+
+    @property
+    def path(self) -> Path:
+        """The folder of the current state, an ordinary checkpoint."""
+        return self._manager.path(self.name)
+
+    def load(
+        self, *, dtype: Literal["auto", "float32"] = "auto", device: str = "cpu"
+    ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """A transformers model and its tokenizer at the current state."""
+        from patchmgr.live.load import load_model
+
+        loaded = load_model(self.path, self.status.state_root, dtype=dtype, device=device)
+        return loaded.model, loaded.tokenizer
+
+    def __repr__(self) -> str:
+        return f"ModelHandle({self.name!r})"

@@ -1,0 +1,185 @@
+"""The manager: one object that every command and the Python API go through. Each verb lives in a file of its name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from patchmgr import __version__
+from patchmgr.base.digests import DigestCache
+from patchmgr.manager.progress import Progress, silent
+from patchmgr.manager.settings import Settings, load_settings
+from patchmgr_registry import Origin, Registry
+
+if TYPE_CHECKING:
+    from patchmgr.manager.audit import AuditReport
+    from patchmgr.manager.change import Outcome
+    from patchmgr.manager.edit import EditResult
+    from patchmgr.manager.generate import Answer
+    from patchmgr.manager.handle import ModelHandle
+    from patchmgr.manager.model import Verified
+    from patchmgr.manager.show import PackageView
+    from patchmgr.manager.status import ModelStatus
+    from patchmgr.manager.workpiece import EditOrder
+    from patchmgr.methods.loader import Plugins
+    from patchmgr.ops.plan import Plan
+    from patchmgr_registry import Event, GenerationRecord, ModelRecord, PackageRecord, VersionRecord
+
+
+class Manager:
+    """A registry with the verbs that change or ask it."""
+
+    def __init__(self, settings: Settings, registry: Registry, *, progress: Progress = silent) -> None:
+        self.settings = settings
+        self.registry = registry
+        self.progress = progress
+
+    @classmethod
+    def open(cls, home: Path | None = None, *, progress: Progress = silent) -> Self:
+        """The manager of a home folder; the registry is made on first use and upgraded when it is older.
+
+        Args:
+            home: None: ``PATCHMGR_HOME`` or the platform's data folder.
+            progress: told how far long work is.
+
+        Raises:
+            PatchmgrError: the settings or the registry cannot be used; the message says why.
+        """
+        settings = load_settings(home=home)
+        return cls(settings, Registry.open(settings.home, settings.database_url), progress=progress)
+
+    @cached_property
+    def plugins(self) -> Plugins:
+        """What plugins brought; loaded when first asked for."""
+        from patchmgr.methods.loader import load_plugins
+
+        return load_plugins()
+
+    @property
+    def digests(self) -> DigestCache:
+        """The cache of tensor digests."""
+        return DigestCache(self.settings.digests)
+
+    @cached_property
+    def origin(self) -> Origin:
+        """Who is at work, for the events."""
+        words = ("patchmgr", *sys.argv[1:]) if Path(sys.argv[0]).name == "patchmgr" else ("python",)
+        return Origin.current(__version__, words, actor=self.settings.actor)
+
+    def model(self, name: str) -> ModelHandle:
+        """One model, with the verbs that go with it.
+
+        Raises:
+            NotFoundError: there is none of that name.
+        """
+        from patchmgr.manager.handle import ModelHandle
+
+        self.registry.model(name)
+        return ModelHandle(self, name)
+
+    def add_model(self, name: str, source: str, *, revision: str | None = None) -> ModelRecord:
+        """Register a base under a name and fingerprint it; see :func:`patchmgr.manager.model.add_model`."""
+        from patchmgr.manager.model import add_model
+
+        return add_model(self, name, source, revision=revision)
+
+    def remove_model(self, name: str) -> None:
+        """Forget a model and its generations; packages and events stay."""
+        from patchmgr.manager.model import remove_model
+
+        remove_model(self, name)
+
+    def verify_model(self, name: str) -> Verified:
+        """Read a model's base and touched tensors again and compare them with the registry."""
+        from patchmgr.manager.model import verify_model
+
+        return verify_model(self, name)
+
+    def edit(self, model: str, order: EditOrder) -> EditResult:
+        """Make the next version of a package; see :func:`patchmgr.manager.edit.edit`."""
+        from patchmgr.manager.edit import edit
+
+        return edit(self, model, order)
+
+    def plan(self, model: str, references: Sequence[str]) -> Plan:
+        """What applying would do, without doing it."""
+        from patchmgr.manager.change import plan
+
+        return plan(self, model, references)
+
+    def apply(self, model: str, references: Sequence[str], *, message: str = "") -> Outcome:
+        """Put packages on a model; see :func:`patchmgr.manager.change.apply`."""
+        from patchmgr.manager.change import apply
+
+        return apply(self, model, references, message=message)
+
+    def revert(self, model: str, references: Sequence[str], *, cascade: bool = False, message: str = "") -> Outcome:
+        """Take packages out of a model; see :func:`patchmgr.manager.change.revert`."""
+        from patchmgr.manager.change import revert
+
+        return revert(self, model, references, cascade=cascade, message=message)
+
+    def status(self, model: str | None = None) -> tuple[ModelStatus, ...]:
+        """What a model is now, or every model."""
+        from patchmgr.manager.status import status
+
+        return status(self, model)
+
+    def path(self, model: str) -> Path:
+        """The folder of a model's current state, an ordinary checkpoint."""
+        from patchmgr.manager.status import path
+
+        return path(self, model)
+
+    def generate(self, model: str, prompt: str, *, compare: bool = False, max_new_tokens: int = 20) -> Answer:
+        """Ask a model; see :func:`patchmgr.manager.generate.generate`."""
+        from patchmgr.manager.generate import generate
+
+        return generate(self, model, prompt, compare=compare, max_new_tokens=max_new_tokens)
+
+    def list_packages(self) -> tuple[PackageRecord, ...]:
+        """Every package with its newest version."""
+        return self.registry.packages()
+
+    def show(self, reference: str) -> PackageView:
+        """Everything known of one package version."""
+        from patchmgr.manager.show import show
+
+        return show(self, reference)
+
+    def log(self, name: str) -> tuple[GenerationRecord, ...] | tuple[VersionRecord, ...]:
+        """The generations of a model, or the versions of a package, newest first."""
+        from patchmgr.manager.log import log
+
+        return log(self, name)
+
+    def events(self, model: str | None = None, *, limit: int | None = None) -> tuple[Event, ...]:
+        """The events about a model, or all, oldest first."""
+        from patchmgr.manager.audit import events
+
+        return events(self, model, limit=limit)
+
+    def verify_audit(self) -> AuditReport:
+        """Check the chain of events."""
+        from patchmgr.manager.audit import verify_audit
+
+        return verify_audit(self)
+
+    def close(self) -> None:
+        """Give the database back."""
+        self.registry.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Manager({str(self.settings.home)!r})"

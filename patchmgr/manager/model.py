@@ -1,0 +1,154 @@
+"""Models: registering a base under a name, verifying it, forgetting it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from patchmgr.base.checkpoint import Checkpoint
+from patchmgr.base.digests import DigestCache
+from patchmgr.base.fingerprint import Fingerprint, fingerprint
+from patchmgr.durable import repoint
+from patchmgr.errors import ConflictError, IntegrityError, UsageError
+from patchmgr.manager.sources import Source, find_source
+from patchmgr.manager.states import read_state
+from patchmgr.ops.stack import state_root
+from patchmgr.package.manifest import check_name
+from patchmgr_registry import BaseRecord, EventObject, ModelRecord, TensorRecord, timestamp
+
+if TYPE_CHECKING:
+    from patchmgr.manager.manager import Manager
+
+RESERVED = ("verify", "export", "anchor")
+"""Words that `patchmgr audit` takes for something else than a model."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was read again and found to be as registered."""
+
+    model: str
+    tensors: int
+    size_bytes: int
+    state_root: str
+
+
+def add_model(manager: Manager, name: str, source: str, *, revision: str | None = None) -> ModelRecord:
+    """Register a base under a name; the base's folder is read once and never written.
+
+    Args:
+        manager: the registry to add it to.
+        name: how the model shall be called.
+        source: ``demo:atlas``, a folder, or a Hub id.
+        revision: a branch, tag or commit of a Hub id; it is pinned to the commit.
+
+    Raises:
+        UsageError: the name cannot be one.
+        ConflictError: the name is taken.
+        NotFoundError: the source cannot be found, or holds no safetensors model.
+        FormatError: a file of it is damaged.
+    """
+    if check_name(name) in RESERVED:
+        raise UsageError(f"{name!r} cannot be the name of a model", hint="`patchmgr audit` means something else by it")
+    if any(model.name == name for model in manager.registry.models()):
+        raise ConflictError(
+            f"there is a model {name!r} already", hint=f"choose another name, or `patchmgr model remove {name}`"
+        )
+    found = find_source(source, revision)
+    checkpoint = Checkpoint.read(found.folder)
+    known = _fingerprint(manager, checkpoint, manager.digests)
+    base, root = _base_record(found, checkpoint, known), state_root(known)
+    with manager.registry.begin() as tx:
+        registered = tx.add_base(base, _tensor_records(checkpoint, known))
+        if not Path(registered.folder).is_dir():
+            tx.move_base(registered.key, base.folder)
+            registered = replace(registered, folder=base.folder)
+        record = tx.add_model(name, registered.key, state_root=root, folder=registered.folder)
+        tx.record_event(
+            manager.origin,
+            "model-add",
+            objects=[EventObject("model", name, root), EventObject("base", found.name, known.weights_root)],
+        )
+        tx.commit()
+    repoint(manager.settings.generations(name).parent / "current", registered.folder)
+    return record
+
+
+def remove_model(manager: Manager, name: str) -> None:
+    """Forget a model and delete its generations; its base, packages and events stay.
+
+    Raises:
+        NotFoundError: there is none of that name.
+        BusyError: a process is writing a generation of it.
+    """
+    with manager.registry.begin() as tx:
+        state = tx.generation(name).state_root
+        tx.remove_model(name)
+        tx.record_event(manager.origin, "model-remove", objects=[EventObject("model", name, state)])
+        tx.commit()
+    shutil.rmtree(manager.settings.generations(name).parent, ignore_errors=True)
+
+
+def verify_model(manager: Manager, name: str) -> Verified:
+    """Read every byte of a model's base and current state again.
+
+    Raises:
+        IntegrityError: something is not what it was; names the first tensor and both digests.
+    """
+    state = read_state(manager, name)
+    with TemporaryDirectory() as empty:  # a fresh cache: nothing is believed
+        now = _fingerprint(manager, state.base, DigestCache(Path(empty)))
+        _compare(f"the base of {name}", state.fingerprint, now)
+        wanted = state.fingerprint.with_tensors(state.generation.tensors)
+        checkpoint = state.base
+        if state.folder != state.base.folder:
+            checkpoint = Checkpoint.read(state.folder)
+            now = _fingerprint(manager, checkpoint, DigestCache(Path(empty)))
+            _compare(f"generation {state.generation.number} of {name}", wanted, now)
+    return Verified(name, len(checkpoint.tensors), checkpoint.size_bytes, state.root)
+
+
+def _compare(what: str, wanted: Fingerprint, found: Fingerprint) -> None:
+    for name, tensor in wanted.tensors.items():
+        other = found.tensors.get(name)
+        if other != tensor:
+            digest = f"{other.sha256[:12]}…" if other else "nothing"
+            raise IntegrityError(
+                f"{what} has changed: {name!r} is {digest}, registered was {tensor.sha256[:12]}…",
+                hint="fetch the base again, or rebuild the state with `patchmgr apply`",
+            )
+    for part in ("config_sha256", "tokenizer_sha256"):
+        if getattr(wanted, part) != getattr(found, part):
+            raise IntegrityError(f"{what} has changed: its {part.removesuffix('_sha256')} files are others")
+
+
+def _fingerprint(manager: Manager, checkpoint: Checkpoint, cache: DigestCache) -> Fingerprint:
+    return fingerprint(
+        checkpoint, cache, progress=lambda done, total: manager.progress(done, total, "fingerprinting (bytes)")
+    )
+
+
+def _base_record(source: Source, checkpoint: Checkpoint, known: Fingerprint) -> BaseRecord:
+    return BaseRecord(
+        fingerprint=known.weights_root,
+        config_sha256=known.config_sha256,
+        tokenizer_sha256=known.tokenizer_sha256,
+        source=source.name,
+        revision=source.revision,
+        folder=str(checkpoint.folder),
+        architecture=checkpoint.architecture,
+        n_parameters=sum(prod(entry.shape) for _, entry in checkpoint.tensors.values()),
+        size_bytes=checkpoint.size_bytes,
+        created=timestamp(),
+    )
+
+
+def _tensor_records(checkpoint: Checkpoint, known: Fingerprint) -> list[TensorRecord]:
+    return [
+        TensorRecord(name, file, entry.dtype, entry.shape, known.tensors[name].sha256)
+        for name, (file, entry) in checkpoint.tensors.items()
+    ]

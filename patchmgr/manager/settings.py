@@ -1,0 +1,79 @@
+"""Settings: a flag wins over ``PATCHMGR_*``, that over ``patchmgr.toml`` here, that over the user's config file."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from patchmgr.errors import UsageError
+
+KNOWN = ("home", "database_url", "actor")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things are kept, and who is at work."""
+
+    home: Path
+    database_url: str | None
+    """None: ``registry.db`` in the home."""
+    actor: str
+
+    @property
+    def digests(self) -> Path:
+        """Folder of the cache of tensor digests."""
+        return self.home / "cache" / "digests"
+
+    @property
+    def artefacts(self) -> Path:
+        """Folder of statistics and other artefacts."""
+        return self.home / "artefacts"
+
+    def generations(self, model: str) -> Path:
+        """Folder of a model's generations."""
+        return self.home / "models" / model / "generations"
+
+
+def load_settings(*, home: Path | None = None) -> Settings:
+    """The settings that hold here and now.
+
+    Raises:
+        UsageError: a config file cannot be read or names an unknown setting.
+    """
+    merged: dict[str, Any] = {}
+    for path in (platformdirs.user_config_path("patchmgr") / "config.toml", Path("patchmgr.toml")):
+        merged |= _read(path)
+    for name in KNOWN:
+        value = os.environ.get(f"PATCHMGR_{name.upper()}")
+        if value:
+            merged[name] = value
+    chosen = home or merged.get("home") or platformdirs.user_data_path("patchmgr")
+    return Settings(Path(chosen).expanduser().absolute(), merged.get("database_url"), merged.get("actor") or _user())
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}", hint="mend or remove it") from None
+    section = table.get("patchmgr", {})
+    unknown = set(section) - set(KNOWN)
+    if unknown:
+        raise UsageError(f"{path} has the unknown setting {min(unknown)!r}", hint=f"known: {', '.join(KNOWN)}")
+    return {name: str(value) for name, value in section.items()}
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

@@ -1,0 +1,64 @@
+"""Everything known of one package version: its manifest, its edits and its scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from patchmgr.manager.states import open_version
+from patchmgr.package.manifest import Manifest
+from patchmgr.package.reader import MANIFEST, EditPackage
+from patchmgr.package.scores import Score
+from patchmgr.request import EditRequest
+
+if TYPE_CHECKING:
+    from patchmgr.manager.manager import Manager
+
+
+@dataclass(frozen=True)
+class PackageView:
+    """A package, read and checked, wherever it lies."""
+
+    manifest: Manifest
+    requests: tuple[EditRequest, ...]
+    scores: tuple[Score, ...]
+    size_bytes: int
+    tags: tuple[str, ...]
+    applied_to: tuple[str, ...]
+    """Models whose stack it is in now."""
+
+
+def show(manager: Manager, reference: str) -> PackageView:
+    """A package of the registry, or in a folder; every byte is checked.
+
+    Raises:
+        NotFoundError: there is no such package.
+        IntegrityError: a file is missing or damaged.
+        FormatError: a folder that is no valid package.
+    """
+    if _is_folder(reference):
+        package = EditPackage.read(Path(reference).expanduser())
+        tags: tuple[str, ...] = ()
+    else:
+        version = manager.registry.version(reference)
+        package = open_version(manager, version)
+        tags = tuple(tag for tag, number in manager.registry.tags(version.package).items() if number == version.number)
+    package.deltas(manager.plugins.encodings)
+    manifest = package.manifest
+    return PackageView(
+        manifest,
+        package.requests,
+        package.scores,
+        len(manifest.to_bytes()) + sum(file.size_bytes for file in manifest.files.values()),
+        tags,
+        tuple(
+            model.name
+            for model in manager.registry.models()
+            if manifest.digest in manager.registry.generation(model.name, model.generation).packages
+        ),
+    )
+
+
+def _is_folder(reference: str) -> bool:
+    return reference.startswith((".", "/", "~")) or (Path(reference) / MANIFEST).is_file()

@@ -1,0 +1,87 @@
+"""What a model is now. Only the registry is read: no weight, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from patchmgr.errors import IntegrityError, NotFoundError
+from patchmgr_registry import ModelRecord
+
+if TYPE_CHECKING:
+    from patchmgr.manager.manager import Manager
+
+
+@dataclass(frozen=True)
+class AppliedPackage:
+    """One package of a stack, as a list shows it."""
+
+    reference: str
+    digest: str
+    method: str
+    n_edits: int
+    message: str
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """A model's base, generation and stack."""
+
+    model: str
+    source: str
+    revision: str | None
+    fingerprint: str
+    generation: int
+    changed: str
+    """When the current generation was made."""
+    state_root: str
+    folder: Path
+    stack: tuple[AppliedPackage, ...]
+
+
+def status(manager: Manager, model: str | None) -> tuple[ModelStatus, ...]:
+    """One model, or every one by name.
+
+    Raises:
+        NotFoundError: there is no such model.
+    """
+    records = manager.registry.models() if model is None else (manager.registry.model(model),)
+    return tuple(_status(manager, record) for record in records)
+
+
+def path(manager: Manager, model: str) -> Path:
+    """The folder of a model's current state.
+
+    Raises:
+        NotFoundError: there is no such model, or its folder is gone.
+    """
+    (found,) = status(manager, model)
+    if not found.folder.is_dir():
+        raise NotFoundError(
+            f"generation {found.generation} of {model} is no longer at {found.folder}",
+            hint=f"see `patchmgr log {model}`, and make it again with apply or revert",
+        )
+    return found.folder
+
+
+def _status(manager: Manager, record: ModelRecord) -> ModelStatus:
+    generation = manager.registry.generation(record.name, record.generation)
+    return ModelStatus(
+        model=record.name,
+        source=record.base.source,
+        revision=record.base.revision,
+        fingerprint=record.base.fingerprint,
+        generation=generation.number,
+        changed=generation.created,
+        state_root=generation.state_root or "",
+        folder=Path(generation.folder or record.base.folder),
+        stack=tuple(_applied(manager, digest) for digest in generation.packages),
+    )
+
+
+def _applied(manager: Manager, digest: str) -> AppliedPackage:
+    version = manager.registry.version_by_digest(digest)
+    if version is None:
+        raise IntegrityError(f"the registry has lost the package {digest[:12]}", hint="restore a backup of registry.db")
+    return AppliedPackage(version.reference, digest, version.method, version.n_edits, version.message)

@@ -1,0 +1,228 @@
+"""One edit in the making: the method runs, its payload becomes canonical bytes, and these are measured."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from patchmgr.base.checkpoint import Checkpoint
+from patchmgr.canonical import sha256_hex
+from patchmgr.errors import MethodError
+from patchmgr.manager.states import ModelState, open_packages
+from patchmgr.methods.contract import EditContext, LoadedModel, Method, MethodParameters, Payload
+from patchmgr.ops import stack as stacks
+from patchmgr.ops.kernel import summed_tensor
+from patchmgr.ops.sums import collect
+from patchmgr.package.encodings.contract import Factors
+from patchmgr.package.manifest import BaseRecord, Manifest, MethodRecord, ParentRecord, TouchedTensor
+from patchmgr.package.scores import Score
+from patchmgr.package.writer import write_payload
+from patchmgr.request import EditRequest
+
+if TYPE_CHECKING:
+    from patchmgr.manager.manager import Manager
+
+ENCODING = "lowrank"
+LIBRARIES = ("patchmgr", "numpy", "safetensors", "tokenizers", "torch", "transformers")
+
+
+@dataclass(frozen=True)
+class EditOrder:
+    """What to edit, by which method, and what the package shall be called."""
+
+    name: str
+    method: str
+    requests: tuple[EditRequest, ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """As the user gave them; the method's own schema parses strings."""
+    message: str = ""
+    on: Literal["current", "base"] = "current"
+    """Compute on the current state, or on the pristine base whatever is applied."""
+    seed: int = 0
+    corpus: Path | None = None
+    """A text file for statistics; None: the model's own samples."""
+    license: str | None = None
+
+
+@dataclass(frozen=True)
+class Workpiece:
+    """A package whose payload is written and measured; its number and its list of files come last."""
+
+    draft: Manifest
+    scores: tuple[Score, ...]
+
+
+@dataclass(frozen=True)
+class _Parent:
+    """The state that is edited."""
+
+    folder: Path
+    root: str
+    stack: stacks.Stack
+    digests: Mapping[str, str]
+    """SHA-256 of every tensor."""
+
+
+@dataclass(frozen=True)
+class _Result:
+    """One touched tensor of the state with the package."""
+
+    module: str
+    delta: Factors
+    data: bytes
+
+
+def make(
+    manager: Manager,
+    state: ModelState,
+    method: Method,
+    parameters: MethodParameters,
+    order: EditOrder,
+    folder: Path,
+) -> Workpiece:
+    """Run a method on a state and write the payload of the package into ``folder``.
+
+    Raises:
+        RequestError: a request that the method cannot use.
+        MethodError: the method cannot run on this model, or gave something unusable.
+    """
+    from patchmgr.live.load import load_model
+    from patchmgr.methods.artefacts import ArtefactStore
+
+    parent = _parent(state, order.on)
+    manager.progress(0, 1, "loading the model")
+    loaded = load_model(parent.folder, parent.root)
+    context = EditContext(
+        ArtefactStore(manager.settings.artefacts), seed=order.seed, corpus=order.corpus, progress=manager.progress
+    )
+    payload = method.edit(loaded, order.requests, parameters, context)
+    results = _canonical(manager, state, parent, _named_deltas(loaded, parent, payload))
+    scores = _measure(manager, loaded, state, parent, order, results)
+    encoding = manager.plugins.encodings[ENCODING]
+    write_payload(
+        folder, order.requests, {name: r.delta for name, r in results.items()}, encoding, payload.state, scores
+    )
+    return Workpiece(_draft(manager, state, parent, method, order, payload, results), scores)
+
+
+def _parent(state: ModelState, on: Literal["current", "base"]) -> _Parent:
+    pristine = {name: tensor.sha256 for name, tensor in state.fingerprint.tensors.items()}
+    if on == "base" or not state.stack:
+        return _Parent(state.base.folder, stacks.state_root(state.fingerprint), (), pristine)
+    return _Parent(state.folder, state.root, state.stack, {**pristine, **state.generation.tensors})
+
+
+def _named_deltas(loaded: LoadedModel, parent: _Parent, payload: Payload) -> dict[str, tuple[str, Factors]]:
+    """Module name and delta by checkpoint name; the parameters still hold the checkpoint's bytes, or it raises."""
+    from patchmgr.live.pairing import checkpoint_name
+
+    if not payload.deltas:
+        raise MethodError("the method changed nothing", hint="check the requests and the parameters")
+    checkpoint, named = Checkpoint.read(parent.folder), {}
+    for delta in payload.deltas:
+        name = checkpoint_name(loaded.model, delta.module_weight, checkpoint)
+        if name in named:
+            raise MethodError(f"the method gave two deltas for {name!r}", hint="this is a fault of the method")
+        named[name] = (delta.module_weight, Factors(delta.u, delta.v))
+    return named
+
+
+def _canonical(
+    manager: Manager, state: ModelState, parent: _Parent, named: Mapping[str, tuple[str, Factors]]
+) -> dict[str, _Result]:
+    """The exact bytes of each touched tensor: base, parent stack and this delta, summed and rounded once."""
+    below = collect(open_packages(manager, parent.stack), manager.plugins.encodings, state.base)
+    results = {}
+    for name, (module, delta) in sorted(named.items()):
+        _, entry = state.base.entry(name)
+        data, _ = summed_tensor(
+            state.base.read_bytes(name), entry.dtype, entry.shape, [*below.get(name, ()), delta], name=name
+        )
+        results[name] = _Result(module, delta, data)
+    return results
+
+
+def _measure(
+    manager: Manager,
+    loaded: LoadedModel,
+    state: ModelState,
+    parent: _Parent,
+    order: EditOrder,
+    results: Mapping[str, _Result],
+) -> tuple[Score, ...]:
+    """Scores before and after, on the canonical bytes."""
+    from patchmgr.evaluate.measure import ask, score
+    from patchmgr.live.pairing import elements
+    from patchmgr.live.replace import replaced
+
+    manager.progress(0, 2, "measuring")
+    before = ask(loaded, order.requests, parent.root)
+    changed = {**parent.digests, **{name: sha256_hex(result.data) for name, result in results.items()}}
+    root = stacks.state_root(state.fingerprint.with_tensors(changed))
+    weights = {
+        result.module: elements(result.data, state.base.entry(name)[1].dtype, state.base.entry(name)[1].shape)
+        for name, result in results.items()
+    }
+    manager.progress(1, 2, "measuring")
+    with replaced(loaded.model, weights):
+        after = ask(loaded, order.requests, root)
+    manager.progress(2, 2, "measuring")
+    return score(order.requests, before, after)
+
+
+def _draft(
+    manager: Manager,
+    state: ModelState,
+    parent: _Parent,
+    method: Method,
+    order: EditOrder,
+    payload: Payload,
+    results: Mapping[str, _Result],
+) -> Manifest:
+    base = state.record.base
+    return Manifest(
+        name=order.name,
+        version=1,
+        message=order.message,
+        author=manager.settings.actor,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        license=order.license,
+        kind="weights",
+        method=MethodRecord(
+            name=method.name,
+            version=method.version,
+            parameters=dict(payload.parameters),
+            seed=order.seed,
+            contexts=tuple(payload.contexts),
+            artefacts=dict(payload.artefacts),
+        ),
+        base=BaseRecord(
+            source=base.source,
+            revision=base.revision,
+            fingerprint=base.fingerprint,
+            config_sha256=base.config_sha256,
+            tokenizer_sha256=base.tokenizer_sha256,
+        ),
+        parent=ParentRecord(root=parent.root, packages=stacks.digests(parent.stack)),
+        tensors=tuple(_touched(state, parent, name, result) for name, result in results.items()),
+        n_edits=len(order.requests),
+        files={},
+        libraries={name: importlib.metadata.version(name) for name in LIBRARIES},
+    )
+
+
+def _touched(state: ModelState, parent: _Parent, name: str, result: _Result) -> TouchedTensor:
+    _, entry = state.base.entry(name)
+    return TouchedTensor(
+        name=name,
+        module=result.module,
+        dtype=entry.dtype,  # type: ignore[arg-type]  # pairing has refused every other dtype
+        shape=entry.shape,
+        encoding=ENCODING,
+        before_sha256=parent.digests[name],
+        after_sha256=sha256_hex(result.data),
+    )
