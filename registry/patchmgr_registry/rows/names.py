@@ -14,7 +14,9 @@ from patchmgr_registry.schema import packages, remotes, tags, versions
 def read_tags(connection: Connection, package: str | None = None) -> dict[str, dict[str, int]]:
     """The tags of one package or of all: package to tag to version number."""
     query = select(packages.c.name.label("package"), tags.c.name, versions.c.number)
-    query = query.select_from(tags.join(packages, tags.c.package_id == packages.c.id).join(versions))
+    query = query.select_from(
+        tags.join(packages, tags.c.package_id == packages.c.id).join(versions, tags.c.version_id == versions.c.id)
+    )
     if package is not None:
         query = query.where(packages.c.name == package)
     found: dict[str, dict[str, int]] = {}
