@@ -46,8 +46,11 @@ def configuration(
     here = Path(__file__).parent
     config = Config()
     config.set_main_option("script_location", _escaped(here))
-    config.set_main_option("path_separator", "newline")
-    config.set_main_option("version_locations", "\n".join(_escaped(path) for path in (here / "versions", *locations)))
+    if locations:
+        config.set_main_option("path_separator", "newline")
+        config.set_main_option(
+            "version_locations", "\n".join(_escaped(path) for path in (here / "versions", *locations))
+        )
     config.attributes["connection"] = connection
     config.attributes["target_metadata"] = metadata
     return config

@@ -151,7 +151,7 @@ class BlobStore:
         """Whether the blob is here whole; one of another size is damaged and gets replaced."""
         try:
             return self._place(sha256).stat().st_size == size_bytes
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
 
     @contextmanager

@@ -121,7 +121,8 @@ def test_an_ambiguous_digest_is_refused(registry, make_version):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "@v1", "name@", "name@sha256:abc", "name@sha256:xyzxyzx", f"sha256:{'0' * 65}", "name@3", "a@b@c", "a@-"]
+    "text",
+    ["", "@v1", "name@", "name@sha256:abc", "name@sha256:xyzxyzx", f"sha256:{'0' * 65}", "name@3", "a@b@c", "a@-"],
 )
 def test_what_is_no_reference_is_a_wrong_call(text):
     with pytest.raises(UsageError):
@@ -136,7 +137,9 @@ def test_a_reference_is_written_as_it_is_read(text):
 def test_search_finds_every_wording_of_an_edit(registry, make_version, requests):
     with registry.begin() as tx:
         tx.add_version(make_version(), requests)
-        tx.add_version(make_version(number=2), [EditRequest(prompt="São Paulo est à l'Été de 東京", target_new="Brasil")])
+        tx.add_version(
+            make_version(number=2), [EditRequest(prompt="São Paulo est à l'Été de 東京", target_new="Brasil")]
+        )
         tx.commit()
     hits = {
         "rome": [(1, 0)],
