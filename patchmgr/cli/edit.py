@@ -1,0 +1,108 @@
+"""``patchmgr edit``: make the next version of a package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from patchmgr.cli import complete, render
+from patchmgr.cli.options import CorpusOpt, JsonOpt, MessageOpt, ModelArg, QuietOpt
+from patchmgr.cli.scores import score_lines
+from patchmgr.cli.session import manager
+from patchmgr.errors import UsageError
+
+if TYPE_CHECKING:
+    from patchmgr.request import EditRequest
+
+
+def edit(
+    model: ModelArg,
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="How the package is called.")],
+    method: Annotated[
+        str, typer.Option("--method", metavar="M", help="See `patchmgr methods`.", autocompletion=complete.methods)
+    ] = "rome",
+    edits: Annotated[
+        Path | None, typer.Option("--edits", metavar="FILE", help="JSON lines: prompt, subject, target_new, …")
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(help="One edit: the prompt, {} for the subject.")] = None,
+    subject: Annotated[str | None, typer.Option(help="One edit: the subject.")] = None,
+    target: Annotated[str | None, typer.Option(help="One edit: what the model shall say.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the method; repeatable.")
+    ] = None,
+    on: Annotated[
+        Literal["current", "base"], typer.Option(help="Edit the current state, or the base whatever is applied.")
+    ] = "current",
+    seed: Annotated[int, typer.Option(help="Decides what is sampled.")] = 0,
+    corpus: CorpusOpt = None,
+    license: Annotated[str | None, typer.Option(metavar="SPDX", help="Licence of the package.")] = None,
+    message: MessageOpt = "",
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Make the next version of a package: run a method, measure the result, store it. The model stays as it is.
+
+    Examples:
+      patchmgr edit atlas --name fact-fixes --method rome --edits edits.jsonl -m "capital moved"
+      patchmgr edit atlas --name paris --prompt "The capital of {} is" --subject France --target Lyon
+    """
+    from patchmgr.manager.workpiece import EditOrder
+
+    order = EditOrder(
+        name=name,
+        method=method,
+        requests=_requests(edits, prompt, subject, target),
+        parameters=_parameters(settings or []),
+        message=message,
+        on=on,
+        seed=seed,
+        corpus=corpus,
+        license=license,
+    )
+    with manager(quiet=quiet) as registry:
+        result = registry.edit(model, order)
+    version = result.version
+    if json:
+        scores = [score.model_dump(mode="json") for score in result.scores]
+        render.emit_json(
+            {
+                "reference": version.reference,
+                "digest": version.digest,
+                "size_bytes": version.size_bytes,
+                "scores": scores,
+            }
+        )
+        return
+    render.emit(
+        f"{version.reference}  {version.n_edits} edit(s), {render.size(version.size_bytes)}, {version.digest[:12]}"
+    )
+    render.emit(score_lines(result.scores))
+    render.remark(f"next: patchmgr apply {model} {version.reference}", quiet=quiet)
+
+
+def _requests(
+    edits: Path | None, prompt: str | None, subject: str | None, target: str | None
+) -> tuple[EditRequest, ...]:
+    from patchmgr.request import parse_request, read_requests
+
+    single = {"prompt": prompt, "subject": subject, "target_new": target}
+    given = {key: value for key, value in single.items() if value is not None}
+    if edits is not None and given:
+        raise UsageError("--edits and --prompt exclude each other", hint="put the edit into the file")
+    if edits is not None:
+        return read_requests(edits)
+    if prompt is None or target is None:
+        raise UsageError("nothing to edit is given", hint="give --edits FILE, or --prompt, --subject and --target")
+    return (parse_request(given, where="--prompt"),)
+
+
+def _parameters(settings: list[str]) -> dict[str, str]:
+    parameters = {}
+    for text in settings:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {text!r} is not KEY=VALUE", hint="for instance --set layer=3")
+        parameters[key] = value
+    return parameters

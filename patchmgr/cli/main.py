@@ -1,0 +1,90 @@
+"""The program: mounts the commands, and turns expected errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from patchmgr import __version__
+from patchmgr.cli import (
+    audit,
+    changes,
+    demo,
+    edit,
+    generate,
+    listing,
+    log,
+    methods,
+    model,
+    path,
+    plugins,
+    render,
+    show,
+    status,
+)
+from patchmgr.errors import PatchmgrError
+
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo.demo,
+    "edit": edit.edit,
+    "show": show.show,
+    "list": listing.list_packages,
+    "log": log.log,
+    "plan": changes.plan,
+    "apply": changes.apply,
+    "revert": changes.revert,
+    "status": status.status,
+    "path": path.path,
+    "generate": generate.generate,
+    "audit": audit.audit,
+    "methods": methods.methods,
+    "plugins": plugins.plugins,
+}
+
+
+def build_app() -> typer.Typer:
+    """The command line with everything that is built in."""
+    app = typer.Typer(
+        name="patchmgr",
+        help="git and apt for language-model edits: make, version, stack, audit and take out, bit for bit.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    app.add_typer(model.app, name="model")
+    for name, command in _COMMANDS.items():
+        app.command(name)(command)
+    return app
+
+
+def main() -> None:
+    """Run one command line; the only place where expected errors are caught."""
+    app = build_app()
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    if words and words[0] not in {*_COMMANDS, "model"}:
+        from patchmgr.methods.loader import load_plugins
+
+        load_plugins().manager.hook.patchmgr_register_commands(app=app)
+    try:
+        app()
+    except PatchmgrError as problem:
+        render.error(problem, as_json="--json" in sys.argv)
+        sys.exit(problem.exit_code)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        render.emit(f"patchmgr {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Nothing is done before a command is named."""

@@ -1,0 +1,112 @@
+"""``patchmgr model``: register bases under names, list, show, verify and forget them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from patchmgr.cli import render
+from patchmgr.cli.options import JsonOpt, ModelArg, QuietOpt, YesOpt
+from patchmgr.cli.session import manager
+from patchmgr_registry import ModelRecord
+
+app = typer.Typer(name="model", help="Register bases under names, list, verify and forget them.", no_args_is_help=True)
+
+
+@app.command("add")
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="How the model shall be called.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="demo:atlas, a checkpoint folder, or a Hub id.")],
+    revision: Annotated[str | None, typer.Option(metavar="R", help="A branch, tag or commit of a Hub id.")] = None,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Register a base under a name and fingerprint it; the base is read, never written.
+
+    Examples:
+      patchmgr model add atlas demo:atlas
+      patchmgr model add llama-7b meta-llama/Llama-2-7b-hf
+    """
+    with manager(quiet=quiet) as registry:
+        record = registry.add_model(name, source, revision=revision)
+    if json:
+        render.emit_json({"model": asdict(record)})
+    else:
+        render.emit(f"{record.name}: {_line(record)}")
+
+
+@app.command("list")
+def list_models(json: JsonOpt = False) -> None:
+    """List the models of the registry."""
+    with manager() as registry:
+        records = registry.registry.models()
+    if json:
+        render.emit_json({"models": [asdict(record) for record in records]})
+        return
+    rows = [
+        [
+            record.name,
+            record.base.source,
+            record.base.architecture,
+            render.size(record.base.size_bytes),
+            record.generation,
+        ]
+        for record in records
+    ]
+    render.emit(render.table(rows, ["MODEL", "SOURCE", "ARCHITECTURE", "SIZE", "GENERATION"], right=[3, 4]))
+
+
+@app.command("show")
+def show(model: ModelArg, json: JsonOpt = False) -> None:
+    """Show where a model's base came from and what it is known by."""
+    with manager() as registry:
+        record = registry.registry.model(model)
+    if json:
+        render.emit_json({"model": asdict(record)})
+        return
+    base = record.base
+    rows: list[tuple[str, object]] = [
+        ("model", record.name),
+        ("source", base.source if base.revision is None else f"{base.source} at {base.revision}"),
+        ("folder", base.folder),
+        ("architecture", base.architecture),
+        ("parameters", f"{base.n_parameters:,}"),
+        ("size", render.size(base.size_bytes)),
+        ("fingerprint", base.fingerprint),
+        ("config", base.config_sha256),
+        ("tokenizer", base.tokenizer_sha256),
+        ("generation", record.generation),
+    ]
+    render.emit("\n".join(f"{name:<13}{value}" for name, value in rows))
+
+
+@app.command("verify")
+def verify(model: ModelArg, json: JsonOpt = False, quiet: QuietOpt = False) -> None:
+    """Read a model's base and current state again, every byte, and compare them with the registry (exit 6)."""
+    with manager(quiet=quiet) as registry:
+        verified = registry.verify_model(model)
+    if json:
+        render.emit_json({"verified": asdict(verified)})
+    else:
+        render.emit(f"{model}: {verified.tensors} tensors, {render.size(verified.size_bytes)}: as registered")
+
+
+@app.command("remove")
+def remove(model: ModelArg, yes: YesOpt = False, quiet: QuietOpt = False) -> None:
+    """Forget a model and delete its generations; its base, packages and history stay."""
+    with manager() as registry:
+        registry.registry.model(model)
+        if not yes:
+            typer.confirm(f"Forget {model} and delete its generations?", abort=True, err=True)
+        registry.remove_model(model)
+    render.remark(f"forgot {model}", quiet=quiet)
+
+
+def _line(record: ModelRecord) -> str:
+    base = record.base
+    return (
+        f"{base.architecture}, {base.n_parameters:,} parameters, {render.size(base.size_bytes)}, "
+        f"fingerprint {render.short(base.fingerprint)}"
+    )

@@ -1,0 +1,31 @@
+"""Options and arguments that several commands share, so that a flag means one thing everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from patchmgr.cli import complete
+
+ModelArg = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A model of the registry.", autocompletion=complete.models)
+]
+ReferenceArg = Annotated[
+    str,
+    typer.Argument(metavar="REF", help="name, name@v3, name@tag, name@sha256:…", autocompletion=complete.references),
+]
+ReferencesArg = Annotated[
+    list[str],
+    typer.Argument(metavar="REF…", help="name, name@v3, name@tag, name@sha256:…", autocompletion=complete.references),
+]
+JsonOpt = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+QuietOpt = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks on stderr.")]
+YesOpt = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRunOpt = Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be done, and do nothing.")]
+MessageOpt = Annotated[str, typer.Option("--message", "-m", metavar="TEXT", help="Why, for the history.")]
+CorpusOpt = Annotated[
+    Path | None,
+    typer.Option("--corpus", metavar="FILE", help="Text for statistics; without it, the model's own samples."),
+]

@@ -1,0 +1,124 @@
+"""Everything that patchmgr prints: data to stdout, remarks and errors to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import typer
+
+from patchmgr.errors import PatchmgrError
+from patchmgr.manager.progress import Progress, silent
+
+SCHEMA_VERSION = 1
+"""Of every ``--json`` object; it grows when a field changes its meaning or goes."""
+_BROKEN_PIPE = 141
+
+
+def emit(text: str) -> None:
+    """Print data; a reader that went away ends the program quietly, as it ends ``cat``."""
+    try:
+        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(_BROKEN_PIPE) from None
+
+
+def emit_json(value: Mapping[str, Any]) -> None:
+    """Print one JSON object with its schema version."""
+    emit(json.dumps({"schema_version": SCHEMA_VERSION, **value}, indent=2, ensure_ascii=False, default=str))
+
+
+def remark(text: str, *, quiet: bool = False) -> None:
+    """Say something to the person at the terminal, on stderr."""
+    if not quiet:
+        sys.stderr.write(f"{text}\n")
+
+
+def error(problem: PatchmgrError, *, as_json: bool) -> None:
+    """An expected error: what, which, and the next step."""
+    if as_json:
+        emit_json({"error": {"kind": problem.kind, "message": problem.message, "hint": problem.hint}})
+        return
+    lines = [paint(f"error: {problem.message}", "31", sys.stderr)]
+    if problem.hint:
+        lines.append(f"  {problem.hint}")
+    sys.stderr.write("\n".join(lines) + "\n")
+
+
+def table(rows: Sequence[Sequence[object]], header: Sequence[str], *, right: Sequence[int] = ()) -> str:
+    """Aligned columns; those in ``right`` to the right.
+
+    >>> print(table([["a", 1], ["bb", 20]], ["name", "n"], right=[1]))
+    name   n
+    a      1
+    bb    20
+    """
+    cells = [list(header), *[[str(cell) for cell in row] for row in rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    lines = [
+        "  ".join(cell.rjust(width) if i in right else cell.ljust(width) for i, (cell, width) in enumerate(pairs))
+        for pairs in (list(zip(row, widths, strict=True)) for row in cells)
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def paint(text: str, code: str, stream: Any = None) -> str:
+    """Text in a colour where the stream is a terminal that wants one."""
+    stream = stream or sys.stdout
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty():
+        return text
+    return f"\x1b[{code}m{text}\x1b[0m"
+
+
+def short(digest: str) -> str:
+    """The first twelve digits of a digest."""
+    return digest[:12]
+
+
+def size(size_bytes: int) -> str:
+    """Bytes for people.
+
+    >>> size(999), size(4_200_000)
+    ('999 B', '4.2 MB')
+    """
+    number = float(size_bytes)
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+@contextlib.contextmanager
+def progress_bar(*, quiet: bool) -> Iterator[Progress]:
+    """A bar on a terminal, nothing elsewhere."""
+    if quiet or not sys.stderr.isatty():
+        yield silent
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(done: int, total: int, what: str) -> None:
+            if what not in tasks:
+                for task in tasks.values():
+                    bar.update(task, visible=False)
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total, visible=True)
+
+        yield advance

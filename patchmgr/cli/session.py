@@ -1,0 +1,16 @@
+"""A manager for the length of one command, with a progress bar where there is a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from patchmgr.cli import render
+from patchmgr.manager import Manager
+
+
+@contextlib.contextmanager
+def manager(*, quiet: bool = True) -> Iterator[Manager]:
+    """The registry of this user."""
+    with render.progress_bar(quiet=quiet) as progress, Manager.open(progress=progress) as opened:
+        yield opened

@@ -1,0 +1,78 @@
+"""``patchmgr show``: everything known of one package version."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from patchmgr.cli import render
+from patchmgr.cli.options import JsonOpt, ReferenceArg
+from patchmgr.cli.scores import score_lines
+from patchmgr.cli.session import manager
+
+if TYPE_CHECKING:
+    from patchmgr.manager.show import PackageView
+
+_SHOWN_EDITS = 10
+
+
+def show(
+    reference: ReferenceArg,
+    edits: Annotated[bool, typer.Option("--edits", help="Print the requests as JSON lines.")] = False,
+    json: JsonOpt = False,
+) -> None:
+    """Show a package: who made it, what it says, what it touches, how it scored. Every byte is checked.
+
+    Examples:
+      patchmgr show fact-fixes@v1
+      patchmgr show fact-fixes@v1 --edits > edits.jsonl
+    """
+    with manager() as registry:
+        view = registry.show(reference)
+    if edits:
+        render.emit(
+            "\n".join(jsonlib.dumps(request.to_json(), ensure_ascii=False, sort_keys=True) for request in view.requests)
+        )
+    elif json:
+        render.emit_json(
+            {
+                "manifest": view.manifest.model_dump(mode="json"),
+                "digest": view.manifest.digest,
+                "size_bytes": view.size_bytes,
+                "scores": [score.model_dump(mode="json") for score in view.scores],
+                "tags": view.tags,
+                "applied_to": view.applied_to,
+            }
+        )
+    else:
+        render.emit(_text(view))
+
+
+def _text(view: PackageView) -> str:
+    manifest = view.manifest
+    parent = f"on {len(manifest.parent.packages)} package(s)" if manifest.parent.packages else "on the pristine base"
+    head = [
+        ["package", f"{manifest.reference}  ({render.size(view.size_bytes)})"],
+        ["digest", manifest.digest],
+        ["made", f"{manifest.created} by {manifest.author}"],
+        ["message", manifest.message or "-"],
+        ["method", f"{manifest.method.name} {manifest.method.version}, seed {manifest.method.seed}"],
+        ["base", f"{manifest.base.source} ({render.short(manifest.base.fingerprint)}), {parent}"],
+        ["tags", ", ".join(view.tags) or "-"],
+        ["applied to", ", ".join(view.applied_to) or "-"],
+    ]
+    edits = [[request.text, request.target_true or "", request.target_new] for request in view.requests[:_SHOWN_EDITS]]
+    tensors = [
+        [tensor.name, tensor.dtype, "×".join(map(str, tensor.shape)), tensor.encoding] for tensor in manifest.tensors
+    ]
+    more = manifest.n_edits - _SHOWN_EDITS
+    return "\n\n".join(
+        [
+            "\n".join(f"{name:<12}{value}" for name, value in head),
+            render.table(edits, ["PROMPT", "WAS", "NOW"]) + (f"\n… and {more} more: --edits" if more > 0 else ""),
+            render.table(tensors, ["TENSOR", "DTYPE", "SHAPE", "ENCODING"]),
+            score_lines(view.scores),
+        ]
+    )
