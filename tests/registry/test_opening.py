@@ -149,6 +149,35 @@ def test_a_full_disk_is_a_storage_error_and_the_registry_stays_whole(sqlite_home
         assert registry.event_head().sequence > 0
 
 
+WRITE_WITHOUT_END = """
+import itertools, sys
+from pathlib import Path
+from patchmgr_registry import Origin, Registry
+registry = Registry.open(Path(sys.argv[1]))
+for number in itertools.count():
+    registry.blobs.put_bytes(f"{sys.argv[2]} {number}".encode() * 50_000)
+    with registry.begin() as tx:
+        tx.record_event(Origin.current("0", ["write"]), "edit", objects=[])
+        tx.commit()
+    print("wrote", flush=True)
+"""
+
+
+def test_a_killed_writer_leaves_a_whole_registry(sqlite_home):
+    for attempt in range(3):
+        command = [sys.executable, "-c", WRITE_WITHOUT_END, str(sqlite_home), str(attempt)]
+        with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            for _ in range(1 + attempt):
+                writer.stdout.readline()
+            writer.kill()
+        with Registry.open(sqlite_home) as registry:
+            assert registry.verify_events() is None
+            assert registry.event_head().sequence >= 1 + attempt
+            for blob in registry.blobs:
+                registry.blobs.open_verified(blob)
+
+
 def test_a_bug_keeps_its_traceback(registry):
     with pytest.raises(Exception, match="no_such_table"), registry.begin() as tx:
         tx._connection.exec_driver_sql("SELECT * FROM no_such_table")
