@@ -17,7 +17,10 @@ def damped(C: Float[Tensor, "d_in d_in"], share: float) -> Float[Tensor, "d_in d
 
 
 def update_direction(k: Float[Tensor, " d_in"], cholesky: Float[Tensor, "d_in d_in"] | None) -> Float[Tensor, " d_in"]:
-    """The direction u = C⁻¹k / ‖C⁻¹k‖ of eq. 2, with C = L Lᵀ given by its factor L; None stands for C = I. Returns (d_in,)."""
+    """The direction u = C⁻¹k / ‖C⁻¹k‖ of eq. 2. Returns (d_in,).
+
+    ``cholesky`` is the factor L of C = L Lᵀ; None stands for C = I.
+    """
     solved = k if cholesky is None else torch.cholesky_solve(k.unsqueeze(1), cholesky).squeeze(1)
     return torch.divide(solved, torch.linalg.vector_norm(solved))
 
