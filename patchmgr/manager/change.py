@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from patchmgr.durable import repoint
 from patchmgr.errors import PatchmgrError
 from patchmgr.manager.aftermath import clear_leftovers, notify
+from patchmgr.manager.packages import adopt, is_folder
 from patchmgr.manager.states import ModelState, find_manifests, open_packages, read_state
 from patchmgr.ops import stack as stacks
 from patchmgr.ops.generation import Expected, write_generation
@@ -58,6 +59,9 @@ def apply(manager: Manager, model: str, references: Sequence[str], *, message: s
         BusyError: another process is changing the model.
         StorageError: the disk is full, read-only or failing; the model is as it was.
     """
+    manager.registry.model(model)
+    for text in filter(is_folder, references):
+        adopt(manager, Path(text).expanduser())
     return _change(manager, model, "apply", _addition(manager, references), message)
 
 

@@ -17,15 +17,16 @@ from pydantic import ValidationError
 from patchmgr.durable import storing
 from patchmgr.errors import UsageError
 from patchmgr.manager.aftermath import notify
+from patchmgr.manager.packages import register
 from patchmgr.manager.states import read_state
 from patchmgr.manager.workpiece import EditOrder, Workpiece, make
 from patchmgr.methods.contract import Method, MethodParameters
-from patchmgr.package.manifest import Manifest, check_name
+from patchmgr.package.manifest import check_name
 from patchmgr.package.reader import EditPackage
 from patchmgr.package.scores import Score
 from patchmgr.package.writer import seal
 from patchmgr.request import EditRequest
-from patchmgr_registry import EventObject, FileRecord, NumberTakenError, ScoreRecord, VersionRecord, timestamp
+from patchmgr_registry import EventObject, NumberTakenError, VersionRecord
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
@@ -98,57 +99,10 @@ def _store(manager: Manager, model: str, workpiece: Workpiece, order: EditOrder,
     """Seal the folder under the next free number and register it; a number taken meanwhile means the one after."""
     number = manager.registry.next_number(order.name)
     while True:
-        manifest = seal(folder, _numbered(workpiece.draft, number), order.requests, workpiece.scores)
-        package = EditPackage.read(folder)
-        package.deltas(manager.plugins.encodings)
-        for name, record in manifest.files.items():
-            manager.registry.blobs.put_file(folder / name, sha256=record.sha256)
-        version = _version_record(manifest)
+        draft = workpiece.draft.model_copy(update={"version": number, "parent_version": number - 1 or None})
+        seal(folder, draft, order.requests, workpiece.scores)
+        edited = EventObject("model", model, draft.parent.root)
         try:
-            with manager.registry.begin() as tx:
-                tx.add_version(version, order.requests, [_score_record(score) for score in workpiece.scores])
-                tx.record_event(
-                    manager.origin,
-                    "edit",
-                    objects=[
-                        EventObject("package", manifest.reference, manifest.digest),
-                        EventObject("model", model, manifest.parent.root),
-                        EventObject("base", manifest.base.source, manifest.base.fingerprint),
-                    ],
-                    scores=[score.model_dump(mode="json") for score in workpiece.scores],
-                )
-                tx.commit()
+            return register(manager, EditPackage.read(folder), "edit", [edited])
         except NumberTakenError as taken:
             number = taken.next_number
-        else:
-            return version
-
-
-def _numbered(draft: Manifest, number: int) -> Manifest:
-    return draft.model_copy(update={"version": number, "parent_version": number - 1 or None})
-
-
-def _version_record(manifest: Manifest) -> VersionRecord:
-    data = manifest.to_bytes()
-    return VersionRecord(
-        package=manifest.name,
-        number=manifest.version,
-        digest=manifest.digest,
-        parent_version=manifest.parent_version,
-        kind=manifest.kind,
-        method=manifest.method.name,
-        message=manifest.message,
-        author=manifest.author,
-        created=timestamp(),
-        base_fingerprint=manifest.base.fingerprint,
-        parent_root=manifest.parent.root,
-        parent_packages=manifest.parent.packages,
-        n_edits=manifest.n_edits,
-        size_bytes=len(data) + sum(record.size_bytes for record in manifest.files.values()),
-        manifest=data.decode(),
-        files=tuple(FileRecord(name, file.sha256, file.size_bytes) for name, file in manifest.files.items()),
-    )
-
-
-def _score_record(score: Score) -> ScoreRecord:
-    return ScoreRecord(**score.model_dump(exclude={"compute_dtype"}))

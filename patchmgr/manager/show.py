@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from patchmgr.manager.packages import is_folder
 from patchmgr.manager.states import open_version
 from patchmgr.package.manifest import Manifest
-from patchmgr.package.reader import MANIFEST, EditPackage
+from patchmgr.package.reader import EditPackage
 from patchmgr.package.scores import Score
 from patchmgr.request import EditRequest
 
@@ -37,7 +38,7 @@ def show(manager: Manager, reference: str) -> PackageView:
         IntegrityError: a file is missing or damaged.
         FormatError: a folder that is no valid package.
     """
-    if _is_folder(reference):
+    if is_folder(reference):
         package = EditPackage.read(Path(reference).expanduser())
         tags: tuple[str, ...] = ()
     else:
@@ -58,7 +59,3 @@ def show(manager: Manager, reference: str) -> PackageView:
             if manifest.digest in manager.registry.generation(model.name, model.generation).packages
         ),
     )
-
-
-def _is_folder(reference: str) -> bool:
-    return reference.startswith((".", "/", "~")) or (Path(reference) / MANIFEST).is_file()

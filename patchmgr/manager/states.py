@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from patchmgr.base.checkpoint import Checkpoint
 from patchmgr.base.fingerprint import Fingerprint, TensorDigest
 from patchmgr.errors import IntegrityError, NotFoundError
+from patchmgr.manager.packages import is_folder
 from patchmgr.ops.stack import Stack
 from patchmgr.package.manifest import Manifest, parse_manifest
 from patchmgr.package.reader import EditPackage
@@ -115,13 +116,19 @@ def open_version(manager: Manager, version: VersionRecord) -> EditPackage:
 
 
 def find_manifests(manager: Manager, references: Iterable[str]) -> tuple[Manifest, ...]:
-    """The manifests that references of the registry name.
+    """The manifests that references name; those in folders are only read.
 
     Raises:
         NotFoundError: there is no such package or version.
         UsageError: a reference is malformed or ambiguous.
+        IntegrityError: a package in a folder is not whole.
     """
-    return tuple(parse_manifest(manager.registry.version(text).manifest.encode()) for text in references)
+    return tuple(
+        EditPackage.read(Path(text).expanduser()).manifest
+        if is_folder(text)
+        else parse_manifest(manager.registry.version(text).manifest.encode())
+        for text in references
+    )
 
 
 def _version(manager: Manager, digest: str) -> VersionRecord:

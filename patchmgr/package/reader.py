@@ -28,7 +28,7 @@ SIGNATURE = "model.sig"
 
 @dataclass(frozen=True)
 class EditPackage:
-    """A package that was checked: its manifest, and its files wherever they lie."""
+    """A package that was checked: its manifest, and its other files wherever they lie."""
 
     manifest: Manifest
     files: Mapping[str, Path]
@@ -51,18 +51,18 @@ class EditPackage:
                 raise FormatError(f"{name} is a link; a package holds plain files only", hint="do not use this package")
             if path.is_file():
                 files[name] = path
-        return cls.open(files)
+        return cls.open(files.pop(MANIFEST).read_bytes(), files)
 
     @classmethod
-    def open(cls, files: Mapping[str, Path]) -> EditPackage:
-        """A package from its files by name, wherever they lie; checked as :meth:`read` does.
+    def open(cls, manifest_bytes: bytes, files: Mapping[str, Path]) -> EditPackage:
+        """A package from its manifest and its other files by name, wherever they lie; checked as :meth:`read` does.
 
         Raises:
             FormatError: as in :meth:`read`.
             IntegrityError: as in :meth:`read`.
         """
-        manifest = parse_manifest(files[MANIFEST].read_bytes())
-        extra = set(files) - set(manifest.files) - {MANIFEST, SIGNATURE}
+        manifest = parse_manifest(manifest_bytes)
+        extra = set(files) - set(manifest.files) - {SIGNATURE}
         if extra:
             raise FormatError(f"{manifest.reference} holds {min(extra)!r}, which patch.json does not list")
         for name, record in manifest.files.items():

@@ -1,0 +1,104 @@
+"""Packages on their way into the registry: their blobs first, then one transaction with the row and its event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from patchmgr.errors import ConflictError
+from patchmgr.package.manifest import Manifest
+from patchmgr.package.reader import MANIFEST, EditPackage
+from patchmgr_registry import EventObject, FileRecord, NumberTakenError, ScoreRecord, VersionRecord, timestamp
+
+if TYPE_CHECKING:
+    from patchmgr.manager.manager import Manager
+
+
+def register(manager: Manager, package: EditPackage, action: str, objects: Sequence[EventObject] = ()) -> VersionRecord:
+    """Store a package under the name and number that its manifest says.
+
+    Args:
+        manager: the registry.
+        package: read and checked; its deltas are checked here too.
+        action: what the event is called, such as ``edit``.
+        objects: what else the event is about.
+
+    Raises:
+        NumberTakenError: the package has that number already.
+        FormatError: its arrays do not fit its manifest.
+        StorageError: the disk is full, read-only or failing.
+    """
+    package.deltas(manager.plugins.encodings)
+    manifest = package.manifest
+    for name, record in manifest.files.items():
+        manager.registry.blobs.put_file(package.files[name], sha256=record.sha256)
+    version = _version_record(manifest)
+    scores = [score.model_dump(mode="json") for score in package.scores]
+    with manager.registry.begin() as tx:
+        tx.add_version(version, package.requests, [_score_record(score) for score in scores])
+        tx.record_event(
+            manager.origin,
+            action,
+            objects=[
+                EventObject("package", manifest.reference, manifest.digest),
+                *objects,
+                EventObject("base", manifest.base.source, manifest.base.fingerprint),
+            ],
+            scores=scores,
+        )
+        tx.commit()
+    return version
+
+
+def adopt(manager: Manager, folder: Path) -> VersionRecord:
+    """Take a package from a folder into the registry, unless it is there already.
+
+    Raises:
+        NotFoundError: the folder holds no package.
+        IntegrityError: a file is missing or is not what its digest says.
+        ConflictError: the registry has other bytes under that name and number.
+    """
+    package = EditPackage.read(folder)
+    known = manager.registry.version_by_digest(package.manifest.digest)
+    if known is not None:
+        return known
+    try:
+        return register(manager, package, "import")
+    except NumberTakenError as taken:
+        raise ConflictError(
+            f"{folder} is {package.manifest.reference}, and the registry has another package of that name and number",
+            hint=f"the one here is sha256:{taken.digest[:12]}; they are different edits under one name",
+        ) from None
+
+
+def is_folder(reference: str) -> bool:
+    """Whether a reference means a folder and not a name."""
+    return reference.startswith((".", "/", "~")) or (Path(reference) / MANIFEST).is_file()
+
+
+def _version_record(manifest: Manifest) -> VersionRecord:
+    data = manifest.to_bytes()
+    return VersionRecord(
+        package=manifest.name,
+        number=manifest.version,
+        digest=manifest.digest,
+        parent_version=manifest.parent_version,
+        kind=manifest.kind,
+        method=manifest.method.name,
+        message=manifest.message,
+        author=manifest.author,
+        created=timestamp(),
+        base_fingerprint=manifest.base.fingerprint,
+        parent_root=manifest.parent.root,
+        parent_packages=manifest.parent.packages,
+        n_edits=manifest.n_edits,
+        size_bytes=len(data) + sum(record.size_bytes for record in manifest.files.values()),
+        manifest=data.decode(),
+        files=tuple(FileRecord(name, file.sha256, file.size_bytes) for name, file in manifest.files.items()),
+    )
+
+
+def _score_record(score: dict[str, object]) -> ScoreRecord:
+    kept = {name: value for name, value in score.items() if name != "compute_dtype"}
+    return ScoreRecord(**kept)  # type: ignore[arg-type]  # a Score has these fields

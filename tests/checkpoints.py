@@ -1,0 +1,97 @@
+"""Small checkpoints and random packages, made without torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from patchmgr.base.checkpoint import INDEX_FILE, SINGLE_FILE, Checkpoint
+from patchmgr.base.digests import DigestCache
+from patchmgr.base.fingerprint import fingerprint
+from patchmgr.base.header import TensorEntry, encode_header
+from patchmgr.canonical import canonical_json, sha256_hex
+from patchmgr.ops.kernel import summed_tensor
+from patchmgr.ops.rounding import STORAGE, encode
+from patchmgr.ops.stack import state_root
+from patchmgr.package.encodings.contract import Factors
+from patchmgr.package.encodings.lowrank import LowRank
+from patchmgr.package.manifest import BaseRecord, Manifest, MethodRecord, ParentRecord, TouchedTensor
+from patchmgr.package.writer import seal, write_payload
+from patchmgr.request import EditRequest
+
+SHAPES = {"embed.weight": (11, 6), "layers.0.down.weight": (6, 9), "layers.1.down.weight": (6, 9), "norm.weight": (6,)}
+EDITABLE = ("layers.0.down.weight", "layers.1.down.weight")
+
+
+def make_checkpoint(folder: Path, *, dtype: str = "BF16", sharded: bool = False, seed: int = 0) -> Path:
+    """A folder with a config, a tokenizer file and four tensors, in one file or in two shards."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_bytes(canonical_json({"architectures": ["TinyForCausalLM"], "model_type": "tiny"}))
+    (folder / "tokenizer.json").write_bytes(canonical_json({"version": "1.0"}))
+    tensors = {name: encode(rng.normal(size=shape), dtype) for name, shape in SHAPES.items()}
+    names = list(tensors)
+    groups = [names[:2], names[2:]] if sharded else [names]
+    files = {}
+    for number, group in enumerate(groups, start=1):
+        file = f"model-{number:05d}-of-00002.safetensors" if sharded else SINGLE_FILE
+        write_tensors(folder / file, {name: tensors[name] for name in group}, dtype)
+        files |= dict.fromkeys(group, file)
+    if sharded:
+        (folder / INDEX_FILE).write_text(json.dumps({"metadata": {}, "weight_map": files}))
+    return folder
+
+
+def write_tensors(path: Path, tensors: dict[str, np.ndarray], dtype: str) -> None:
+    entries = [TensorEntry(name, dtype, array.shape, 0, array.nbytes) for name, array in tensors.items()]
+    path.write_bytes(encode_header(entries, {"format": "pt"}) + b"".join(array.tobytes() for array in tensors.values()))
+
+
+def make_package(
+    folder: Path, base: Path, *, name: str = "random", seed: int = 0, rank: int = 2, tensors: tuple[str, ...] = EDITABLE
+) -> Manifest:
+    """A package of random low-rank deltas, computed on the pristine base."""
+    rng = np.random.default_rng(seed)
+    checkpoint = Checkpoint.read(base)
+    known = fingerprint(checkpoint, DigestCache(base / "no-cache-here" / "x"))
+    deltas, touched = {}, []
+    for tensor in tensors:
+        _, entry = checkpoint.entry(tensor)
+        rows, columns = entry.shape
+        delta = Factors(
+            (0.1 * rng.normal(size=(rows, rank))).astype(np.float32),
+            rng.normal(size=(rank, columns)).astype(np.float32),
+        )
+        data = checkpoint.read_bytes(tensor)
+        after, _ = summed_tensor(data, entry.dtype, entry.shape, [delta], name=tensor)
+        deltas[tensor] = delta
+        touched.append(
+            TouchedTensor(
+                name=tensor, module=tensor, dtype=entry.dtype, shape=entry.shape, encoding="lowrank",
+                before_sha256=known.tensors[tensor].sha256, after_sha256=sha256_hex(after),
+            )
+        )  # fmt: skip
+    requests = (EditRequest(prompt="{} lies in", subject=f"Town {seed}", target_new="Nowhere"),)
+    draft = Manifest(
+        name=name, version=1, message="random", author="tests", created="2026-01-02T03:04:05Z", kind="weights",
+        method=MethodRecord(name="random", version="1"),
+        base=BaseRecord(
+            source="tiny", fingerprint=known.weights_root, config_sha256=known.config_sha256,
+            tokenizer_sha256=known.tokenizer_sha256,
+        ),
+        parent=ParentRecord(root=state_root(known)), tensors=tuple(touched), n_edits=1, files={},
+    )  # fmt: skip
+    folder.mkdir(parents=True)
+    write_payload(folder, requests, deltas, LowRank(), {}, ())
+    return seal(folder, draft, requests, ())
+
+
+def stored(path: Path, dtype: str) -> np.ndarray:
+    return np.frombuffer(path.read_bytes(), STORAGE[dtype])
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a checkpoint."""
+    return {path.name: sha256_hex(path.read_bytes()) for path in folder.iterdir() if path.is_file()}
