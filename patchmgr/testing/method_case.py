@@ -55,9 +55,10 @@ class MethodTestCase:
         """An empty artefact store and seed 7."""
         return EditContext(ArtefactStore(tmp_path / "artefacts"), seed=7)
 
-    def run(self, loaded: LoadedModel, context: EditContext) -> Payload:
-        """The method with :attr:`parameters` on :attr:`requests`."""
-        return self.method.edit(loaded, self.requests, self.method.parameters(**self.parameters), context)
+    def run(self, loaded: LoadedModel, context: EditContext, requests: Sequence[EditRequest] | None = None) -> Payload:
+        """The method with :attr:`parameters` on :attr:`requests`, or on others."""
+        settings = self.method.parameters(**self.parameters)
+        return self.method.edit(loaded, self.requests if requests is None else requests, settings, context)
 
     def test_the_visiting_card_is_complete(self) -> None:
         """Name, version, paper, kind and needs are what the core can show and use."""
@@ -142,12 +143,13 @@ class MethodTestCase:
         assert json.loads(json.dumps(payload.parameters, allow_nan=False)) == payload.parameters
         assert set(self.method.parameters.model_fields) <= set(payload.parameters)
 
-    def test_every_edit_makes_its_target_likelier(self, loaded: LoadedModel, context: EditContext) -> None:
-        """Measured on a copy of the model that carries the deltas."""
+    def test_an_edit_makes_its_target_likelier(self, loaded: LoadedModel, context: EditContext) -> None:
+        """Each edit by itself, measured on a copy of the model that carries its deltas."""
         if self.method.kind != "weights":
             pytest.skip("a memory method is measured at run time")
-        edited = LoadedModel(changed_copy(loaded.model, self.run(loaded, context)), loaded.tokenizer, "edited")
         for request in self.requests:
+            payload = self.run(loaded, context, [request])
+            edited = LoadedModel(changed_copy(loaded.model, payload), loaded.tokenizer, "edited")
             assert target_log_probability(edited, request) > target_log_probability(loaded, request), request.text
 
     def test_a_request_without_subject_is_refused_where_one_is_needed(
@@ -158,7 +160,7 @@ class MethodTestCase:
             pytest.skip("this method needs no subject")
         request = EditRequest(prompt="It was a", target_new="city", id="the-bare-one")
         with pytest.raises(RequestError, match="the-bare-one"):
-            self.method.edit(loaded, [request], self.method.parameters(**self.parameters), context)
+            self.run(loaded, context, [request])
 
 
 def changed_copy(model: Any, payload: Payload) -> Any:
