@@ -21,7 +21,7 @@ class TestRome(MethodTestCase):
 
 class TestRomeWithConsistentKeysAndIdentity(MethodTestCase):
     method = Rome()
-    parameters: ClassVar[dict[str, Any]] = {**FAST, "keys": "consistent", "statistics": "identity", "layer": 2}
+    parameters: ClassVar[dict[str, Any]] = {**FAST, "keys": "consistent", "statistics": "identity", "layer": 1}
 
 
 class TestRomeOnLlama(MethodTestCase):
