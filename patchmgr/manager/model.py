@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from patchmgr.base.checkpoint import Checkpoint
 from patchmgr.base.digests import DigestCache
-from patchmgr.base.fingerprint import Fingerprint, fingerprint
+from patchmgr.base.fingerprint import Fingerprint
 from patchmgr.durable import repoint
-from patchmgr.errors import ConflictError, IntegrityError, UsageError
+from patchmgr.errors import ConflictError, UsageError
 from patchmgr.manager.sources import Source, find_source
-from patchmgr.manager.states import read_state
+from patchmgr.manager.states import compare, fingerprint_of, read_state
 from patchmgr.ops.stack import state_root
 from patchmgr.package.manifest import check_name
 from patchmgr_registry import BaseRecord, EventObject, ModelRecord, TensorRecord, timestamp
@@ -60,7 +60,7 @@ def add_model(manager: Manager, name: str, source: str, *, revision: str | None 
         )
     found = find_source(source, revision)
     checkpoint = Checkpoint.read(found.folder)
-    known = _fingerprint(manager, checkpoint, manager.digests)
+    known = fingerprint_of(manager, checkpoint, manager.digests)
     base, root = _base_record(found, checkpoint, known), state_root(known)
     with manager.registry.begin() as tx:
         registered = tx.add_base(base, _tensor_records(checkpoint, known))
@@ -101,35 +101,15 @@ def verify_model(manager: Manager, name: str) -> Verified:
     """
     state = read_state(manager, name)
     with TemporaryDirectory() as empty:  # a fresh cache: nothing is believed
-        now = _fingerprint(manager, state.base, DigestCache(Path(empty)))
-        _compare(f"the base of {name}", state.fingerprint, now)
+        now = fingerprint_of(manager, state.base, DigestCache(Path(empty)))
+        compare(f"the base of {name}", state.fingerprint, now)
         wanted = state.fingerprint.with_tensors(state.generation.tensors)
         checkpoint = state.base
         if state.folder != state.base.folder:
             checkpoint = Checkpoint.read(state.folder)
-            now = _fingerprint(manager, checkpoint, DigestCache(Path(empty)))
-            _compare(f"generation {state.generation.number} of {name}", wanted, now)
+            now = fingerprint_of(manager, checkpoint, DigestCache(Path(empty)))
+            compare(f"generation {state.generation.number} of {name}", wanted, now)
     return Verified(name, len(checkpoint.tensors), checkpoint.size_bytes, state.root)
-
-
-def _compare(what: str, wanted: Fingerprint, found: Fingerprint) -> None:
-    for name, tensor in wanted.tensors.items():
-        other = found.tensors.get(name)
-        if other != tensor:
-            digest = f"{other.sha256[:12]}…" if other else "nothing"
-            raise IntegrityError(
-                f"{what} has changed: {name!r} is {digest}, registered was {tensor.sha256[:12]}…",
-                hint="fetch the base again, or rebuild the state with `patchmgr apply`",
-            )
-    for part in ("config_sha256", "tokenizer_sha256"):
-        if getattr(wanted, part) != getattr(found, part):
-            raise IntegrityError(f"{what} has changed: its {part.removesuffix('_sha256')} files are others")
-
-
-def _fingerprint(manager: Manager, checkpoint: Checkpoint, cache: DigestCache) -> Fingerprint:
-    return fingerprint(
-        checkpoint, cache, progress=lambda done, total: manager.progress(done, total, "fingerprinting (bytes)")
-    )
 
 
 def _base_record(source: Source, checkpoint: Checkpoint, known: Fingerprint) -> BaseRecord:

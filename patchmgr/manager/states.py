@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchmgr.base.checkpoint import Checkpoint
-from patchmgr.base.fingerprint import Fingerprint, TensorDigest
+from patchmgr.base.digests import DigestCache
+from patchmgr.base.fingerprint import Fingerprint, TensorDigest, fingerprint
 from patchmgr.errors import IntegrityError, NotFoundError
 from patchmgr.manager.packages import is_folder
 from patchmgr.ops.stack import Stack
@@ -54,7 +55,9 @@ def read_state(manager: Manager, model: str) -> ModelState:
     record = manager.registry.model(model)
     generation = manager.registry.generation(model, record.generation)
     known = registered_fingerprint(manager, record.base)
-    return ModelState(record, generation, open_base(record, known), known, stack_of(manager, generation.packages))
+    return ModelState(
+        record, generation, open_base(manager, record, known), known, stack_of(manager, generation.packages)
+    )
 
 
 def registered_fingerprint(manager: Manager, base: BaseRecord) -> Fingerprint:
@@ -64,12 +67,12 @@ def registered_fingerprint(manager: Manager, base: BaseRecord) -> Fingerprint:
     return Fingerprint(digests, base.config_sha256, base.tokenizer_sha256)
 
 
-def open_base(record: ModelRecord, known: Fingerprint) -> Checkpoint:
-    """The files of a model's base, their headers compared with what was registered.
+def open_base(manager: Manager, record: ModelRecord, known: Fingerprint) -> Checkpoint:
+    """The files of a model's base, found to be what was registered; files that did not change are not read again.
 
     Raises:
         NotFoundError: the folder is gone.
-        IntegrityError: a tensor vanished, or changed its dtype or shape.
+        IntegrityError: a tensor is another, came or went; names it.
     """
     folder = Path(record.base.folder)
     if not folder.is_dir():
@@ -78,13 +81,37 @@ def open_base(record: ModelRecord, known: Fingerprint) -> Checkpoint:
             hint=f"bring it back, or `patchmgr model add OTHER {record.base.source}`: the same bytes are found again",
         )
     checkpoint = Checkpoint.read(folder)
-    found = {entry.name: (entry.dtype, entry.shape) for _, entry in checkpoint.tensors.values()}
-    for name in found.keys() ^ known.tensors.keys():
-        raise IntegrityError(f"the base of {record.name} has changed: {name!r} came or went", hint=_verify(record))
-    for name, tensor in known.tensors.items():
-        if found[name] != (tensor.dtype, tensor.shape):
-            raise IntegrityError(f"the base of {record.name} has changed: {name!r} is another", hint=_verify(record))
+    compare(f"the base of {record.name}", known, fingerprint_of(manager, checkpoint, manager.digests))
     return checkpoint
+
+
+def fingerprint_of(manager: Manager, checkpoint: Checkpoint, cache: DigestCache) -> Fingerprint:
+    """The fingerprint of a checkpoint, with progress."""
+    return fingerprint(
+        checkpoint, cache, progress=lambda done, total: manager.progress(done, total, "fingerprinting (bytes)")
+    )
+
+
+def compare(what: str, wanted: Fingerprint, found: Fingerprint) -> None:
+    """Make sure that a checkpoint is what it was.
+
+    Raises:
+        IntegrityError: it is not; names the first tensor that differs and both digests.
+    """
+    for name in sorted(wanted.tensors.keys() | found.tensors.keys()):
+        was, now = wanted.tensors.get(name), found.tensors.get(name)
+        if was != now:
+            digests = " and is ".join(f"{tensor.sha256[:12]}…" if tensor else "absent" for tensor in (was, now))
+            raise IntegrityError(
+                f"{what} has changed: {name!r} was {digests}",
+                hint="a base and a generation must stay as they are; fetch the base again, or apply again",
+            )
+    for part in ("config_sha256", "tokenizer_sha256"):
+        if getattr(wanted, part) != getattr(found, part):
+            raise IntegrityError(
+                f"{what} has changed: its {part.removesuffix('_sha256')} files are others",
+                hint="bring them back as they were; a changed configuration is another base",
+            )
 
 
 def stack_of(manager: Manager, digests: Iterable[str]) -> Stack:
@@ -136,7 +163,3 @@ def _version(manager: Manager, digest: str) -> VersionRecord:
     if version is None:
         raise IntegrityError(f"the registry has lost the package {digest[:12]}", hint="restore a backup of registry.db")
     return version
-
-
-def _verify(record: ModelRecord) -> str:
-    return f"see `patchmgr model verify {record.name}`; a base must not change, so keep edited copies elsewhere"
