@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -21,7 +22,7 @@ from transformers.pytorch_utils import Conv1D
 from patchmgr.errors import MethodError
 
 Orientation = Literal["out_in", "in_out"]
-Array = np.ndarray[Any, Any]
+Array = NDArray[np.float32]
 
 _ATTENTION_MARKS = ("attn", "attention")
 _DOWN_NAMES = ("down_proj", "fc2", "fc_out", "dense_4h_to_h", "c_proj", "w2")

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from patchmgr.canonical import sha256_file
 from patchmgr.errors import MethodError
 from patchmgr.methods.architecture import Projection
-from patchmgr.methods.artefacts import Arrays, Artefact
+from patchmgr.methods.artefacts import Artefact
 from patchmgr.methods.contract import EditContext, LoadedModel
 from patchmgr_keyvalue.forwards import inputs_of
 from patchmgr_keyvalue.rows import Batch
@@ -24,6 +25,8 @@ from patchmgr_keyvalue.sampling import sample_rows, start_token
 KIND = "covariance"
 _BATCH_ROWS = 64
 _ROW_TOKENS = 64
+
+_Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +64,9 @@ def second_moments(
         MethodError: the text is empty, or a moment is not finite.
     """
     source: dict[str, Any] = {"samples": seed} if context.corpus is None else {"corpus": sha256_file(context.corpus)}
-    fresh: dict[str, Arrays] = {}
+    fresh: dict[str, _Arrays] = {}
 
-    def compute(first: int) -> Arrays:
+    def compute(first: int) -> _Arrays:
         name = projections[first].weight_name
         if name not in fresh:
             texts = _samples(loaded, n_tokens, seed, context) if context.corpus is None else None
@@ -92,7 +95,7 @@ def _moment(artefact: Artefact) -> SecondMoment:
 
 def _accumulate(
     loaded: LoadedModel, projections: Sequence[Projection], batches: Iterator[_Tokens]
-) -> dict[str, Arrays]:
+) -> dict[str, _Arrays]:
     """Σ k kᵀ / n of every projection: float32 products of a block, summed in float64, kept as float32."""
     device = next(loaded.model.parameters()).device
     sums = [torch.zeros(each.d_in, each.d_in, dtype=torch.float64, device=device) for each in projections]
