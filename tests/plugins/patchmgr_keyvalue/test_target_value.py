@@ -123,7 +123,7 @@ def test_an_edit_below_the_stop_loss_stays_where_it_is():
 
 def test_delta_is_no_longer_than_the_clamp_allows():
     _, _, problem = posed("llama", [ATLANTIS])
-    found = optimise_values(problem, ValueSettings(steps=5, clamp=0.1, stop_loss=0))
+    found = optimise_values(problem, ValueSettings(steps=5, clamp=0.1, stop_loss=0.0))
     assert float(found.delta.norm()) <= 0.1 * float(found.value0.norm()) * 1.0001
 
 
@@ -143,5 +143,5 @@ def test_an_interrupt_leaves_the_model_as_it_was():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        optimise_values(problem, ValueSettings(stop_loss=0), interrupt)
+        optimise_values(problem, ValueSettings(stop_loss=0.0), interrupt)
     assert snapshot(model) == before

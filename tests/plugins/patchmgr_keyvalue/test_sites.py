@@ -1,0 +1,24 @@
+"""The derived layer, and that a chosen one is honoured."""
+
+from __future__ import annotations
+
+import pytest
+
+from patchmgr.errors import MethodError
+from patchmgr.methods.architecture import find_architecture
+from patchmgr_keyvalue.sites import chosen_projection, default_layer
+from tiny_models import tiny_model
+
+
+@pytest.mark.parametrize(("n_blocks", "layer"), [(1, 0), (2, 0), (6, 1), (8, 1), (12, 2), (28, 5), (32, 5), (48, 8)])
+def test_the_default_layer_lies_a_sixth_of_the_way_up(n_blocks, layer):
+    assert default_layer(n_blocks) == layer
+
+
+def test_the_layer_is_derived_only_when_it_is_not_given():
+    architecture = find_architecture(tiny_model("llama"))
+    assert chosen_projection(architecture, None)[0] == 0
+    layer, projection = chosen_projection(architecture, 2)
+    assert (layer, projection.name) == (2, "model.layers.2.mlp.down_proj")
+    with pytest.raises(MethodError, match="layer 9 is out of range"):
+        chosen_projection(architecture, 9)
