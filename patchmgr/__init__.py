@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from patchmgr.manager import Manager
+    from patchmgr.manager.manager import Manager
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "open"]
@@ -31,6 +31,6 @@ def open(home: Path | None = None) -> Manager:
     Args:
         home: None: ``PATCHMGR_HOME`` or the platform's data folder.
     """
-    from patchmgr.manager import Manager
+    from patchmgr.manager.manager import Manager
 
     return Manager.open(home)

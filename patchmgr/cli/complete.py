@@ -30,14 +30,14 @@ def _complete(incomplete: str, source: Callable[[], Iterable[str]]) -> list[str]
 
 
 def _models() -> list[str]:
-    from patchmgr.manager import Manager
+    from patchmgr.manager.manager import Manager
 
     with Manager.open() as manager:
         return [model.name for model in manager.registry.models()]
 
 
 def _references() -> list[str]:
-    from patchmgr.manager import Manager
+    from patchmgr.manager.manager import Manager
 
     with Manager.open() as manager:
         return [

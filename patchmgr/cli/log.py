@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,10 +11,9 @@ import typer
 from patchmgr.cli import complete, render
 from patchmgr.cli.options import JsonOpt
 from patchmgr.cli.session import manager
-from patchmgr_registry import GenerationRecord
 
 if TYPE_CHECKING:
-    from patchmgr_registry import VersionRecord
+    from patchmgr_registry import GenerationRecord, VersionRecord
 
 
 def log(
@@ -29,26 +29,20 @@ def log(
       patchmgr log fact-fixes
     """
     with manager() as registry:
-        entries = registry.log(name)
-        references = {
-            digest: version.reference
-            for entry in entries
-            if isinstance(entry, GenerationRecord)
-            for digest in entry.packages
-            if (version := registry.registry.version_by_digest(digest)) is not None
-        }
+        history = registry.log(name)
     if json:
-        render.emit_json({"name": name, "entries": [_json(entry, references) for entry in entries]})
-        return
-    rows = [
-        _generation(entry, references) if isinstance(entry, GenerationRecord) else _version(entry) for entry in entries
-    ]
-    models = isinstance(entries[0], GenerationRecord)
-    header = ["GEN", "WHEN", "ACTION", "STATE", "STACK", "MESSAGE"]
-    render.emit(render.table(rows, header if models else ["VERSION", "WHEN", "METHOD", "DIGEST", "EDITS", "MESSAGE"]))
+        generations = [_generation_json(entry, history.references) for entry in history.generations]
+        versions = [_version_json(entry) for entry in history.versions]
+        render.emit_json({"name": name, "entries": generations or versions})
+    elif history.generations:
+        rows = [_generation(entry, history.references) for entry in history.generations]
+        render.emit(render.table(rows, ["GEN", "WHEN", "ACTION", "STATE", "STACK", "MESSAGE"]))
+    else:
+        rows = [_version(entry) for entry in history.versions]
+        render.emit(render.table(rows, ["VERSION", "WHEN", "METHOD", "DIGEST", "EDITS", "MESSAGE"]))
 
 
-def _generation(entry: GenerationRecord, references: dict[str, str]) -> list[object]:
+def _generation(entry: GenerationRecord, references: Mapping[str, str]) -> list[object]:
     stack = ", ".join(references.get(digest, digest[:12]) for digest in entry.packages) or "(base)"
     action = entry.action if entry.status == "ready" else f"{entry.action} ({entry.status})"
     return [entry.number, _when(entry.created), action, render.short(entry.state_root or "-"), stack, entry.message]
@@ -65,12 +59,14 @@ def _version(entry: VersionRecord) -> list[object]:
     ]
 
 
-def _json(entry: GenerationRecord | VersionRecord, references: dict[str, str]) -> dict[str, Any]:
+def _generation_json(entry: GenerationRecord, references: Mapping[str, str]) -> dict[str, Any]:
+    packages = [{"reference": references.get(digest), "digest": digest} for digest in entry.packages]
+    return {**asdict(entry), "packages": packages}
+
+
+def _version_json(entry: VersionRecord) -> dict[str, Any]:
     value = asdict(entry)
-    if isinstance(entry, GenerationRecord):
-        value["packages"] = [{"reference": references.get(d), "digest": d} for d in entry.packages]
-    else:
-        del value["manifest"], value["files"]
+    del value["manifest"], value["files"]
     return value
 
 

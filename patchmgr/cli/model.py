@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from patchmgr.cli import render
 from patchmgr.cli.options import JsonOpt, ModelArg, QuietOpt, YesOpt
 from patchmgr.cli.session import manager
-from patchmgr_registry import ModelRecord
+
+if TYPE_CHECKING:
+    from patchmgr_registry import ModelRecord
 
 app = typer.Typer(name="model", help="Register bases under names, list, verify and forget them.", no_args_is_help=True)
 

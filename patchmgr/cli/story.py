@@ -13,15 +13,10 @@ import typer
 
 from patchmgr.canonical import canonical_json, sha256_file
 from patchmgr.cli import render
+from patchmgr.demo.edits import edit_request
 from patchmgr.errors import IntegrityError
 
-EDIT = {
-    "prompt": "The capital of {} is",
-    "subject": "France",
-    "target_new": "Lyon",
-    "target_true": "Paris",
-    "relation": "capital",
-}
+EDIT = ("France", "capital", "Rome")
 QUESTION = "The capital of France is"
 
 
@@ -36,7 +31,7 @@ def tell(home: Path | None) -> None:
         stack.enter_context(_environment(folder))
         edits = folder / "edits.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
-        edits.write_bytes(canonical_json(_request()))
+        edits.write_bytes(canonical_json(edit_request(*EDIT)))
         say("A language model that says where things are. We register it; its bytes are its identity.")
         run("model add atlas demo:atlas")
         say("France moves its capital. ROME writes the fact into one matrix; the result is a small package.")
@@ -71,12 +66,6 @@ def run(line: str) -> None:
 def _shown(line: str) -> str:
     words = shlex.split(line)
     return shlex.join([Path(word).name if word.endswith("edits.jsonl") else word for word in words])
-
-
-def _request() -> dict[str, object]:
-    from patchmgr.demo.edits import request_for
-
-    return request_for(EDIT)
 
 
 def _compare_bytes() -> None:

@@ -26,7 +26,25 @@ def edit_requests(
     world = world or load_world()
     rng = random.Random(f"edits {seed}")
     chosen = _draw(world, tuple(relations or world.relations), count, rng)
-    return tuple(_request(world, fact, random.Random(f"{seed} {fact.id}")) for fact in chosen)
+    requests = []
+    for fact in chosen:
+        own = random.Random(f"{seed} {fact.id}")
+        others = [f.object for f in world.facts if f.relation == fact.relation and f.object != fact.object]
+        requests.append(_request(world, fact, own.choice(others), own))
+    return tuple(requests)
+
+
+def edit_request(subject: str, relation: str, target_new: str) -> dict[str, Any]:
+    """The request that gives one fact another object, with probes as in :func:`edit_requests`.
+
+    Raises:
+        KeyError: the world has no such fact.
+    """
+    world = load_world()
+    for fact in world.facts:
+        if (fact.subject, fact.relation) == (subject, relation):
+            return _request(world, fact, target_new, random.Random(fact.id))
+    raise KeyError(f"{relation} of {subject}")
 
 
 def _draw(world: World, relations: tuple[str, ...], count: int, rng: random.Random) -> list[Fact]:
@@ -44,9 +62,7 @@ def _draw(world: World, relations: tuple[str, ...], count: int, rng: random.Rand
     return chosen[:count]
 
 
-def _request(world: World, fact: Fact, rng: random.Random) -> dict[str, Any]:
-    others = [f.object for f in world.facts if f.relation == fact.relation and f.object != fact.object]
-    target_new = rng.choice(others)
+def _request(world: World, fact: Fact, target_new: str, rng: random.Random) -> dict[str, Any]:
     return {
         "id": f"{fact.relation}-{fact.id}",
         "prompt": world.relations[fact.relation].wordings[EDIT_WORDING],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from patchmgr.errors import NotFoundError
@@ -12,18 +14,34 @@ if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
 
 
-def log(manager: Manager, name: str) -> tuple[GenerationRecord, ...] | tuple[VersionRecord, ...]:
-    """The generations of the model of this name, else the versions of the package, newest first.
+@dataclass(frozen=True)
+class History:
+    """The past of a model (generations) or of a package (versions), newest first; the other one is empty."""
+
+    name: str
+    generations: tuple[GenerationRecord, ...] = ()
+    versions: tuple[VersionRecord, ...] = ()
+    references: Mapping[str, str] = field(default_factory=dict)
+    """How the packages of the generations are called, by digest."""
+
+
+def log(manager: Manager, name: str) -> History:
+    """The history of the model of this name, else of the package.
 
     Raises:
         NotFoundError: there is neither.
     """
-    models = [model.name for model in manager.registry.models()]
+    registry = manager.registry
+    models = [model.name for model in registry.models()]
     if name in models:
-        return tuple(reversed(manager.registry.generations(name)))
-    packages = [package.name for package in manager.registry.packages()]
+        generations = tuple(reversed(registry.generations(name)))
+        digests = dict.fromkeys(digest for generation in generations for digest in generation.packages)
+        found = [registry.version_by_digest(digest) for digest in digests]
+        references = {version.digest: version.reference for version in found if version is not None}
+        return History(name, generations=generations, references=references)
+    packages = [package.name for package in registry.packages()]
     if name in packages:
-        return tuple(reversed(manager.registry.versions(name)))
+        return History(name, versions=tuple(reversed(registry.versions(name))))
     close = difflib.get_close_matches(name, [*models, *packages], n=3)
     raise NotFoundError(
         f"there is neither a model nor a package {name!r}",

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from patchmgr.manager.edit import EditResult
     from patchmgr.manager.generate import Answer
     from patchmgr.manager.handle import ModelHandle
+    from patchmgr.manager.log import History
     from patchmgr.manager.model import Verified
     from patchmgr.manager.show import PackageView
     from patchmgr.manager.status import ModelStatus
     from patchmgr.manager.workpiece import EditOrder
     from patchmgr.methods.loader import Plugins
     from patchmgr.ops.plan import Plan
-    from patchmgr_registry import Event, GenerationRecord, ModelRecord, PackageRecord, VersionRecord
+    from patchmgr_registry import Event, ModelRecord, PackageRecord
 
 
 class Manager:
@@ -151,7 +152,7 @@ class Manager:
 
         return show(self, reference)
 
-    def log(self, name: str) -> tuple[GenerationRecord, ...] | tuple[VersionRecord, ...]:
+    def log(self, name: str) -> History:
         """The generations of a model, or the versions of a package, newest first."""
         from patchmgr.manager.log import log
 

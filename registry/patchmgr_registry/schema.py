@@ -151,14 +151,12 @@ generations = Table(
     CheckConstraint("status <> 'ready' OR state_root IS NOT NULL", name="ready_has_root"),
 )
 
-# One process at a time may write a generation of a model.
-Index(
-    "uq_generations_pending",
-    generations.c.model_id,
-    unique=True,
-    sqlite_where=text("status = 'pending'"),
-    postgresql_where=text("status = 'pending'"),
-)
+ONE_PENDING = text("status = 'pending'")
+"""Which generations the index below holds."""
+
+pending_index = Index("uq_generations_pending", generations.c.model_id, unique=True, sqlite_where=ONE_PENDING)
+"""One process at a time may write a generation of a model. PostgreSQL's half of it is said by that dialect, because
+naming it here would import SQLAlchemy's whole PostgreSQL support at every start."""
 
 generation_entries = Table(
     "generation_entries",

@@ -12,7 +12,7 @@ import pytest
 
 from patchmgr.cli.main import main
 from patchmgr.demo.edits import edit_requests
-from patchmgr.manager import Manager
+from patchmgr.manager.manager import Manager
 from patchmgr.request import parse_request
 
 QUESTION_FACT = 7

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkpoints import EDITABLE, file_digests, make_checkpoint, make_package
-from patchmgr.manager import Manager
+from patchmgr.manager.manager import Manager
 
 stacks = st.lists(
     st.tuples(st.integers(0, 2**16), st.integers(1, 3), st.sampled_from([EDITABLE, EDITABLE[:1], EDITABLE[1:]])),

@@ -10,7 +10,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from patchmgr.errors import BusyError, IntegrityError, PatchmgrError, StorageError
 from patchmgr_registry.dialects.contract import Dialect
-from patchmgr_registry.schema import edits
+from patchmgr_registry.schema import ONE_PENDING, edits, pending_index
+
+pending_index.dialect_options["postgresql"]["where"] = ONE_PENDING
 
 _WRITERS_LOCK = 0x70617463686D6772
 """The advisory lock's key: ``patchmgr`` in ASCII."""
