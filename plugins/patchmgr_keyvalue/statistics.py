@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from patchmgr.canonical import sha256_file
-from patchmgr.errors import MethodError
+from patchmgr.errors import MethodError, NotFoundError
 from patchmgr.methods.architecture import Projection
 from patchmgr.methods.artefacts import Artefact
 from patchmgr.methods.contract import EditContext, LoadedModel
@@ -25,6 +26,8 @@ from patchmgr_keyvalue.sampling import sample_rows, start_token
 KIND = "covariance"
 _BATCH_ROWS = 64
 _ROW_TOKENS = 64
+_RECIPE = 1
+"""Counts up when the same key would give another matrix."""
 
 _Arrays = dict[str, NDArray[Any]]
 
@@ -61,22 +64,22 @@ def second_moments(
         seed: of the sampled text, when there is no file.
 
     Raises:
+        NotFoundError: there is no such text file.
         MethodError: the text is empty, or a moment is not finite.
     """
-    source: dict[str, Any] = {"samples": seed} if context.corpus is None else {"corpus": sha256_file(context.corpus)}
+    source = _source(context.corpus, seed)
     fresh: dict[str, _Arrays] = {}
 
     def compute(first: int) -> _Arrays:
         name = projections[first].weight_name
         if name not in fresh:
-            texts = _samples(loaded, n_tokens, seed, context) if context.corpus is None else None
-            batches = texts or _corpus(loaded, context.corpus or Path(), n_tokens)
-            fresh.update(_accumulate(loaded, projections[first:], batches))
+            fresh.update(_accumulate(loaded, projections[first:], _texts(loaded, context, n_tokens, seed)))
         return fresh[name]
 
     found = []
     for index, projection in enumerate(projections):
         key = {
+            "recipe": _RECIPE,
             "state_root": loaded.state_root,
             "tensor": projection.weight_name,
             "source": source,
@@ -84,7 +87,7 @@ def second_moments(
             "row_tokens": _row_tokens(loaded),
             "dtype": str(projection.matrix().dtype).removeprefix("torch."),
         }
-        found.append(_moment(context.artefacts.get_or_compute(KIND, key, lambda first=index: compute(first))))  # type: ignore[misc]
+        found.append(_moment(context.artefacts.get_or_compute(KIND, key, partial(compute, index))))
     return tuple(found)
 
 
@@ -123,6 +126,21 @@ def _row_tokens(loaded: LoadedModel) -> int:
     """Tokens a row; the model may not be able to read long ones."""
     limit = getattr(loaded.model.config.get_text_config(decoder=True), "max_position_embeddings", _ROW_TOKENS + 1)
     return min(_ROW_TOKENS, int(limit) - 1)
+
+
+def _source(corpus: Path | None, seed: int) -> dict[str, Any]:
+    """What the text is, as a part of the key."""
+    if corpus is None:
+        return {"samples": seed}
+    if not corpus.is_file():
+        raise NotFoundError(f"there is no corpus file {str(corpus)!r}", hint="give a text file, or none at all")
+    return {"corpus": sha256_file(corpus)}
+
+
+def _texts(loaded: LoadedModel, context: EditContext, n_tokens: int, seed: int) -> Iterator[_Tokens]:
+    if context.corpus is None:
+        return _samples(loaded, n_tokens, seed, context)
+    return _corpus(loaded, context.corpus, n_tokens)
 
 
 def _samples(loaded: LoadedModel, n_tokens: int, seed: int, context: EditContext) -> Iterator[_Tokens]:

@@ -1,7 +1,5 @@
 """ROME: one fact, one rank-one change of one MLP weight."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from patchmgr.errors import MethodError
+from patchmgr.errors import MethodError, NotFoundError
 from patchmgr.methods.architecture import find_architecture
 from patchmgr.methods.artefacts import ArtefactStore
 from patchmgr.methods.contract import EditContext, LoadedModel
@@ -88,6 +88,11 @@ def test_an_empty_text_is_refused(context, tmp_path):
     path.write_text("", encoding="utf-8")
     with pytest.raises(MethodError, match="holds no text"):
         moments(loaded_model(), dataclasses.replace(context, corpus=path))
+
+
+def test_a_missing_text_is_named(context, tmp_path):
+    with pytest.raises(NotFoundError, match=r"there is no corpus file '.*gone\.txt'"):
+        moments(loaded_model(), dataclasses.replace(context, corpus=tmp_path / "gone.txt"))
 
 
 def test_several_layers_are_read_in_one_pass(context):

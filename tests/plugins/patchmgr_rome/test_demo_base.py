@@ -1,0 +1,47 @@
+"""ROME on a model that knows something: the demo base says the new answer, and its neighbours keep theirs."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+
+import pytest
+import torch
+
+from patchmgr.demo.edits import edit_requests
+from patchmgr.live.load import load_model
+from patchmgr.methods.artefacts import ArtefactStore
+from patchmgr.methods.contract import EditContext
+from patchmgr.methods.tokens import encode_answered
+from patchmgr.request import parse_request
+from patchmgr.testing.method_case import changed_copy
+from patchmgr_rome import Rome
+
+N_EDITS = 6
+
+
+@pytest.fixture(scope="module")
+def atlas():
+    with as_file(files("patchmgr.demo") / "atlas") as folder:
+        return load_model(folder, "atlas")
+
+
+def says(model, tokenizer, prompt, target):
+    """Whether every token of the target is the likeliest, the ones before it given."""
+    answered = encode_answered(tokenizer, prompt, target)
+    with torch.no_grad():
+        likeliest = model(torch.tensor([answered.ids])).logits[0].argmax(-1)
+    return likeliest[answered.n_prompt - 1 : -1].tolist() == list(answered.answer)
+
+
+def test_the_demo_base_says_the_new_answers_and_its_neighbours_keep_theirs(atlas, tmp_path):
+    requests = [parse_request(value, where=str(n)) for n, value in enumerate(edit_requests(N_EDITS, seed=1))]
+    settings = Rome.parameters(layer=0, steps=60, learning_rate=0.3, statistics_tokens=4000)
+    context = EditContext(ArtefactStore(tmp_path))
+    new, kept = [], []
+    for request in requests:
+        model = changed_copy(atlas.model, Rome().edit(atlas, [request], settings, context))
+        new.append(says(model, atlas.tokenizer, request.text, request.target_new))
+        neighbours = [probe for probe in request.locality if probe.kind == "neighborhood"]
+        kept += [says(model, atlas.tokenizer, probe.prompt, probe.target) for probe in neighbours]
+    assert sum(new) >= N_EDITS - 1
+    assert sum(kept) >= 0.8 * len(kept)
