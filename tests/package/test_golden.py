@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+import patchmgr
 from package.golden import mini_reader
 from patchmgr.base.checkpoint import SINGLE_FILE, Checkpoint
 from patchmgr.base.digests import DigestCache
 from patchmgr.base.fingerprint import CONFIG_FILES, TOKENIZER_FILES, Fingerprint, fingerprint
 from patchmgr.base.header import TensorEntry, encode_header
 from patchmgr.canonical import canonical_json, sha256_hex
-from patchmgr.manager import Manager
 from patchmgr.ops.kernel import summed_tensor
 from patchmgr.ops.rounding import STORAGE, encode
 from patchmgr.ops.stack import state_root
@@ -216,7 +216,7 @@ def test_the_same_input_is_still_written_as_the_same_bytes(tmp_path):
 
 
 def test_applying_the_golden_package_gives_the_golden_state(home, tmp_path):
-    with Manager.open(home) as manager:
+    with patchmgr.open(home) as manager:
         manager.add_model("golden", str(BASE))
         assert manager.model("golden").status.state_root == BASE_ROOT
         outcome = manager.apply("golden", [str(PACKAGE)])
