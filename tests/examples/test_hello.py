@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.joi
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that the plugin is installed into; nothing is fetched and the venv stays as it is."""
     source, target = tmp_path_factory.mktemp("source") / "hello", tmp_path_factory.mktemp("target")
-    shutil.copytree(HELLO, source, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(HELLO, source, ignore=shutil.ignore_patterns("__pycache__", ".*cache"))
     offline = ["--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "--quiet"]
     command = [sys.executable, "-m", "pip", "install", *offline, "--target", str(target), str(source)]
     subprocess.run(command, check=True, timeout=300)
