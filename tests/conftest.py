@@ -8,6 +8,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
+from jaxtyping import install_import_hook
+
+# shapes in annotations are checked in the test run; this must come before anything imports these packages
+install_import_hook(["patchmgr_keyvalue", "patchmgr_rome", "patchmgr.methods.architecture"], "beartype.beartype")
 
 
 @pytest.fixture(autouse=True)

@@ -7,13 +7,16 @@ from typing import Annotated
 
 import typer
 
+from patchmgr.cli.options import QuietOpt
+
 
 def demo(
     home: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the registry here; without it, it is thrown away.")
     ] = None,
+    quiet: QuietOpt = False,
 ) -> None:
     """Show the whole story offline: edit a fact, apply, ask, revert bit for bit, audit. Every command is real."""
     from patchmgr.cli.story import tell
 
-    tell(home)
+    tell(home, quiet=quiet)

@@ -20,7 +20,7 @@ EDIT = ("France", "capital", "Rome")
 QUESTION = "The capital of France is"
 
 
-def tell(home: Path | None) -> None:
+def tell(home: Path | None, *, quiet: bool = False) -> None:
     """Tell the story in a home folder, or in one that is thrown away.
 
     Raises:
@@ -35,7 +35,7 @@ def tell(home: Path | None) -> None:
         say("A language model that says where things are. We register it; its bytes are its identity.")
         run("model add atlas demo:atlas")
         say("France moves its capital. ROME writes the fact into one matrix; the result is a small package.")
-        run(f"edit atlas --name fact-fixes --method rome --edits {edits} -m 'capital moved'")
+        run(f"edit atlas --name fact-fixes --method rome --edits {edits} -m 'capital moved'", quiet=quiet)
         say("What would applying it touch? Then do it, and ask the model before and after.")
         run("plan atlas fact-fixes@v1")
         run("apply atlas fact-fixes@v1")
@@ -54,13 +54,14 @@ def say(text: str) -> None:
     render.emit(f"\n{render.paint(f'# {text}', '36')}")
 
 
-def run(line: str) -> None:
-    """Show a command and run it; what it prints is its own."""
+def run(line: str, *, quiet: bool = True) -> None:
+    """Show a command and run it; what it prints is its own. ``quiet`` leaves out its progress."""
     from patchmgr.cli.main import build_app
 
     render.emit(f"{render.paint('$', '32')} patchmgr {_shown(line)}")
     with contextlib.suppress(typer.Exit):
-        build_app()(shlex.split(line), standalone_mode=False)
+        words = shlex.split(line)
+        build_app()([*words, "--quiet"] if quiet and words[0] == "edit" else words, standalone_mode=False)
 
 
 def _shown(line: str) -> str:
