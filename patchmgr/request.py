@@ -130,7 +130,7 @@ def parse_requests(data: bytes, *, name: str) -> tuple[EditRequest, ...]:
         where = f"{name}, line {number}"
         try:
             value = json.loads(line)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise RequestError(f"{where}: not JSON ({error})", hint="each line is one JSON object") from None
         requests.append(parse_request(value, where=where))
     if not requests:

@@ -65,15 +65,21 @@ def main() -> None:
     """Run one command line; the only place where expected errors are caught."""
     app = build_app()
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
-    if words and words[0] not in {*_COMMANDS, "model"}:
-        from patchmgr.methods.loader import load_plugins
-
-        load_plugins().manager.hook.patchmgr_register_commands(app=app)
     try:
+        if words and words[0] not in {*_COMMANDS, "model"}:
+            _add_plugin_commands(app)
         app()
     except PatchmgrError as problem:
         render.error(problem, as_json="--json" in sys.argv)
         sys.exit(problem.exit_code)
+
+
+def _add_plugin_commands(app: typer.Typer) -> None:
+    """Plugins are loaded only for a name that is not built in."""
+    from patchmgr.methods.loader import register_commands
+
+    for report in register_commands(app):
+        render.remark(f"plugin {report.name} could not add its commands: {report.reason}")
 
 
 def _version(wanted: bool) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from patchmgr.durable import repoint
 from patchmgr.errors import BusyError
 
 if TYPE_CHECKING:
@@ -23,6 +25,15 @@ def notify(manager: Manager, action: str, model: str, packages: tuple[str, ...],
         )
     except Exception:  # whatever a foreign observer does
         _LOG.warning("a plugin failed after %s of %s", action, model, exc_info=True)
+
+
+def point_current(manager: Manager, model: str, folder: Path) -> None:
+    """Let the model's ``current`` link point to the folder that the registry names; it follows and never leads."""
+    home = manager.settings.generations(model).parent
+    target = str(folder.relative_to(home)) if folder.is_relative_to(home) else str(folder)
+    link = home / "current"
+    if not link.is_symlink() or str(link.readlink()) != target:
+        repoint(link, target)
 
 
 def clear_leftovers(manager: Manager) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from patchmgr.durable import repoint
 from patchmgr.errors import PatchmgrError
-from patchmgr.manager.aftermath import clear_leftovers, notify
+from patchmgr.manager.aftermath import clear_leftovers, notify, point_current
 from patchmgr.manager.packages import adopt, is_folder
 from patchmgr.manager.states import ModelState, find_manifests, open_packages, read_state
 from patchmgr.ops import stack as stacks
@@ -24,6 +24,10 @@ from patchmgr_registry import Action, EventObject, GenerationRecord
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
+
+
+HEARTBEAT_S = 60.0
+"""How often a writer shows that it lives; another host gives it up after ten minutes of silence."""
 
 
 @dataclass(frozen=True)
@@ -114,33 +118,45 @@ def _change(
     with manager.registry.begin() as tx:  # no other writer until the number is reserved
         state = read_state(manager, model)
         change = wanted(state)
-        if stacks.digests(change.stack) == stacks.digests(state.stack):
+        if stacks.digests(change.stack) == stacks.digests(state.stack) and state.folder.is_dir():
+            point_current(manager, model, state.folder)
             return _outcome(state.generation, change, state.folder, changed=False, written_bytes=0)
         pending = tx.begin_generation(model, action=action, packages=stacks.digests(change.stack), message=message)
         tx.commit()
     folder = manager.settings.generations(model) / str(pending.number)
     try:
         shutil.rmtree(folder, ignore_errors=True)
-        results = _write(manager, state, change.stack, folder)
+        results = _write(manager, state, change.stack, pending, folder)
         record = _commit(manager, state, change, pending, folder, results)
     except BaseException:
         _give_up(manager, model, pending.number, folder)
         raise
-    repoint(folder.parent.parent / "current", f"generations/{pending.number}")
+    point_current(manager, model, folder)
     notify(manager, action, model, stacks.digests(change.stack), record.state_root or "")
     written_bytes = make_plan(state.base, change).written_bytes
     return _outcome(record, change, folder, changed=True, written_bytes=written_bytes)
 
 
-def _write(manager: Manager, state: ModelState, stack: Stack, folder: Path) -> Mapping[str, str]:
+def _write(
+    manager: Manager, state: ModelState, stack: Stack, pending: GenerationRecord, folder: Path
+) -> Mapping[str, str]:
     sums = collect(open_packages(manager, stack), manager.plugins.encodings, state.base)
     expected = Expected(
         before={name: state.fingerprint.tensors[name].sha256 for name in sums},
         after=_known_results(manager, state, stack),
     )
-    return write_generation(
-        state.base, sums, expected, folder, lambda done, total: manager.progress(done, total, "writing (bytes)")
-    )
+    last = time.monotonic()
+
+    def advance(done: int, total: int) -> None:
+        nonlocal last
+        manager.progress(done, total, "writing (bytes)")
+        if time.monotonic() - last > HEARTBEAT_S:
+            last = time.monotonic()
+            with manager.registry.begin() as tx:
+                tx.heartbeat(pending.model, pending.number)
+                tx.commit()
+
+    return write_generation(state.base, sums, expected, folder, advance)
 
 
 def _known_results(manager: Manager, state: ModelState, stack: Stack) -> Mapping[str, str]:

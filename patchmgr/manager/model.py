@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from patchmgr.base.checkpoint import Checkpoint
 from patchmgr.base.digests import DigestCache
 from patchmgr.base.fingerprint import Fingerprint
-from patchmgr.durable import repoint
 from patchmgr.errors import ConflictError, UsageError
+from patchmgr.manager.aftermath import point_current
 from patchmgr.manager.sources import Source, find_source
 from patchmgr.manager.states import compare, fingerprint_of, read_state
 from patchmgr.ops.stack import state_root
@@ -74,7 +74,7 @@ def add_model(manager: Manager, name: str, source: str, *, revision: str | None 
             objects=[EventObject("model", name, root), EventObject("base", found.name, known.weights_root)],
         )
         tx.commit()
-    repoint(manager.settings.generations(name).parent / "current", registered.folder)
+    point_current(manager, name, Path(registered.folder))
     return record
 
 

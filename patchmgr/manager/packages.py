@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from patchmgr.errors import ConflictError
+from patchmgr.errors import ConflictError, FormatError
 from patchmgr.package.manifest import Manifest
 from patchmgr.package.reader import MANIFEST, EditPackage
 from patchmgr_registry import EventObject, FileRecord, NumberTakenError, ScoreRecord, VersionRecord, timestamp
@@ -26,11 +26,13 @@ def register(manager: Manager, package: EditPackage, action: str, objects: Seque
 
     Raises:
         NumberTakenError: the package has that number already.
-        FormatError: its arrays do not fit its manifest.
+        FormatError: its arrays do not fit its manifest, or it is of a kind that is not known here.
         StorageError: the disk is full, read-only or failing.
     """
-    package.deltas(manager.plugins.encodings)
     manifest = package.manifest
+    if manifest.kind != "weights":
+        raise FormatError(f"{manifest.reference} is a {manifest.kind} package", hint="this patchmgr knows weights only")
+    package.deltas(manager.plugins.encodings)
     for name, record in manifest.files.items():
         manager.registry.blobs.put_file(package.files[name], sha256=record.sha256)
     version = _version_record(manifest)

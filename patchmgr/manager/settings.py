@@ -1,4 +1,4 @@
-"""Settings: a flag wins over ``PATCHMGR_*``, that over ``patchmgr.toml`` here, that over the user's config file."""
+"""Settings: an argument wins over ``PATCHMGR_*``, that over ``patchmgr.toml`` here, that over the user's own file."""
 
 from __future__ import annotations
 
@@ -66,6 +66,8 @@ def _read(path: Path) -> Mapping[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}", hint="mend or remove it") from None
     section = table.get("patchmgr", {})
+    if not isinstance(section, dict):
+        raise UsageError(f"{path}: patchmgr is not a table", hint="write [patchmgr] and its settings below")
     unknown = set(section) - set(KNOWN)
     if unknown:
         raise UsageError(f"{path} has the unknown setting {min(unknown)!r}", hint=f"known: {', '.join(KNOWN)}")

@@ -75,6 +75,8 @@ def _write(folder: Path, encoded_key: bytes, arrays: Arrays) -> None:
             {name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary / "artefact.safetensors"
         )
         (temporary / "key.json").write_bytes(encoded_key)
+        (temporary / "artefact.safetensors").chmod(0o644)  # whoever shares the home may use it
+        temporary.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)
         temporary.replace(folder)
     except OSError:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 import pluggy
 
@@ -15,6 +16,9 @@ from patchmgr.methods import hookspecs
 from patchmgr.methods.contract import Method
 from patchmgr.package import encodings
 from patchmgr.package.encodings.contract import Encoding
+
+if TYPE_CHECKING:
+    import typer
 
 GROUP = "patchmgr"
 LIMIT_VARIABLE = "PATCHMGR_LOAD_PLUGINS"
@@ -62,29 +66,69 @@ def load_plugins() -> Plugins:
     """
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    manager.register(encodings, "encodings")
     limit = os.environ.get(LIMIT_VARIABLE)
     allowed = None if limit is None else {name.strip() for name in limit.split(",")}
-    reports = tuple(
-        _load(manager, point, allowed) for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)
-    )
     methods: dict[str, Method] = {}
-    manager.hook.patchmgr_register_methods(register=lambda method: methods.setdefault(method.name, method))
     known: dict[str, Encoding] = {}
-    manager.hook.patchmgr_register_encodings(register=lambda encoding: known.setdefault(encoding.name, encoding))
+
+    def admit(plugin: object, name: str) -> None:
+        """Register a plugin and what it brings; whatever it does wrong, nothing of it stays."""
+        if manager.register(plugin, name) is None:
+            raise ValueError(f"{name} is blocked")
+        try:
+            manager.check_pending()
+            brought = _brought(manager, plugin)
+            _check_free(methods, brought[0])
+            _check_free(known, brought[1])
+        except BaseException:
+            manager.unregister(plugin)
+            raise
+        methods.update(brought[0])
+        known.update(brought[1])
+
+    admit(encodings, "patchmgr-encodings")
+    points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+    reports = tuple(_load(point, allowed, admit) for point in points)
     return Plugins(manager, methods, known, reports)
 
 
-def _load(manager: pluggy.PluginManager, point: EntryPoint, allowed: set[str] | None) -> PluginReport:
+def register_commands(app: typer.Typer) -> list[PluginReport]:
+    """Let plugins add their commands; returns the reports of those that failed to."""
+    plugins, failed = load_plugins(), []
+    for name, plugin in plugins.manager.list_name_plugin():
+        try:
+            _only(plugins.manager, "patchmgr_register_commands", plugin)(app=app)
+        except Exception as error:  # whatever a foreign module does
+            failed.append(PluginReport(name, str(plugin), "", "failed", f"{type(error).__name__}: {error}"))
+    return failed
+
+
+def _load(point: EntryPoint, allowed: set[str] | None, admit: Callable[[object, str], None]) -> PluginReport:
     distribution = f"{point.dist.name} {point.dist.version}" if point.dist else ""
     if allowed is not None and point.name not in allowed:
         return PluginReport(point.name, point.value, distribution, "not loaded", f"{LIMIT_VARIABLE} leaves it out")
     try:
-        plugin = point.load()
-        manager.register(plugin, point.name)
-        manager.check_pending()
-    except Exception as error:  # whatever a foreign module does when it is imported
-        if manager.has_plugin(point.name):
-            manager.unregister(name=point.name)
+        admit(point.load(), point.name)
+    except (Exception, SystemExit) as error:  # whatever a foreign module does when it is imported
         return PluginReport(point.name, point.value, distribution, "failed", f"{type(error).__name__}: {error}")
     return PluginReport(point.name, point.value, distribution, "loaded")
+
+
+def _brought(manager: pluggy.PluginManager, plugin: object) -> tuple[dict[str, Method], dict[str, Encoding]]:
+    """The methods and encodings of one plugin, by name."""
+    methods: list[Method] = []
+    known: list[Encoding] = []
+    _only(manager, "patchmgr_register_methods", plugin)(register=methods.append)
+    _only(manager, "patchmgr_register_encodings", plugin)(register=known.append)
+    return {method.name: method for method in methods}, {encoding.name: encoding for encoding in known}
+
+
+def _check_free(taken: Mapping[str, object], wanted: Mapping[str, object]) -> None:
+    for name in wanted:
+        if name in taken:
+            raise ValueError(f"{name!r} is registered by another plugin already")
+
+
+def _only(manager: pluggy.PluginManager, hook: str, plugin: object) -> pluggy.HookCaller:
+    """A hook of one plugin alone."""
+    return manager.subset_hook_caller(hook, [other for other in manager.get_plugins() if other is not plugin])

@@ -108,11 +108,20 @@ def exact_element(terms: Sequence[float], dtype: str) -> int:
     below, at, above = encode(
         np.array([math.nextafter(total, -math.inf), total, math.nextafter(total, math.inf)]), dtype
     )
-    ends = decode(np.array([below, above], STORAGE[dtype]), dtype)
-    if ends[0] + ends[1] == 2 * total and below != above:
+    if below != above and _is_boundary(below, total, above, dtype):
         left_out = math.fsum([*terms, -total])
         at = at if left_out == 0 else (above if left_out > 0 else below)
     return int(at)
+
+
+def _is_boundary(below: int, total: float, above: int, dtype: str) -> bool:
+    """Whether ``total`` lies halfway between two neighbours; infinity counts as one spacing beyond the largest."""
+    low, high = decode(np.array([below, above], STORAGE[dtype]), dtype)
+    if math.isinf(low) or math.isinf(high):
+        largest, end = (low, above - 1) if math.isinf(high) else (high, below - 1)
+        spacing = largest - decode(np.array([end - 1], STORAGE[dtype]), dtype)[0]
+        return bool(total == largest + spacing / 2)
+    return bool(low + high == 2 * total)
 
 
 def summed_tensor(

@@ -9,40 +9,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from patchmgr.canonical import canonical_json, sha256_hex
 from patchmgr.errors import FormatError, UsageError
+from patchmgr.package.fields import NAME_PATTERN, Count, InnerPath, Moment, Name, Section, Sha256
 
 FORMAT_VERSION: Final = 1
 KERNEL: Final = "exact-v1"
-NAME_PATTERN = r"[a-z0-9](?:[a-z0-9._-]{0,94}[a-z0-9])?"
-
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
-Count = Annotated[int, Field(ge=0)]
 
 
-def _inside(path: str) -> str:
-    parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or "\\" in path or ".." in parts or str(PurePosixPath(path)) != path:
-        raise ValueError(f"{path!r} is not a path inside the package")
-    if re.match(r"[A-Za-z]:", path):
-        raise ValueError(f"{path!r} is not a path inside the package")
-    return path
-
-
-InnerPath = Annotated[str, AfterValidator(_inside)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class MethodRecord(_Section):
+class MethodRecord(Section):
     """Which method made the package, with all that decides its result."""
 
     name: str
@@ -53,7 +32,7 @@ class MethodRecord(_Section):
     artefacts: Mapping[str, Sha256] = Field(default_factory=dict)
 
 
-class BaseRecord(_Section):
+class BaseRecord(Section):
     """The base that the package was made for: where it came from (informative) and what it is (binding)."""
 
     source: str
@@ -63,17 +42,17 @@ class BaseRecord(_Section):
     tokenizer_sha256: Sha256
 
 
-class ParentRecord(_Section):
+class ParentRecord(Section):
     """The state that the package was computed on; no packages means the pristine base."""
 
     root: Sha256
     packages: tuple[Sha256, ...] = Field(default=(), strict=False)
 
 
-class TouchedTensor(_Section):
+class TouchedTensor(Section):
     """One tensor that the package changes, under its name in the checkpoint and in the loaded model."""
 
-    name: str
+    name: Annotated[str, Field(min_length=1)]
     module: str
     dtype: Literal["F32", "F16", "BF16"]
     shape: tuple[Annotated[int, Field(gt=0)], ...] = Field(strict=False)
@@ -82,14 +61,14 @@ class TouchedTensor(_Section):
     after_sha256: Sha256
 
 
-class FileRecord(_Section):
+class FileRecord(Section):
     """Another file of the package."""
 
     size_bytes: Count
     sha256: Sha256
 
 
-class Manifest(_Section):
+class Manifest(Section):
     """Everything that a package says of itself."""
 
     format_version: Literal[1] = FORMAT_VERSION
@@ -98,7 +77,7 @@ class Manifest(_Section):
     parent_version: Annotated[int, Field(ge=1)] | None = None
     message: str = ""
     author: str
-    created: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+    created: Moment
     license: str | None = None
     kind: Literal["weights", "memory"]
     kernel: Literal["exact-v1"] = KERNEL
@@ -109,6 +88,17 @@ class Manifest(_Section):
     n_edits: Count
     files: Mapping[InnerPath, FileRecord]
     libraries: Mapping[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Manifest:
+        names = [tensor.name for tensor in self.tensors]
+        if len(set(names)) != len(names):
+            raise ValueError("a tensor is listed twice")
+        if (self.kind == "weights") != bool(names):
+            raise ValueError("a weights package touches at least one tensor, and no other kind does")
+        if self.parent_version is not None and self.parent_version >= self.version:
+            raise ValueError("parent_version is not below version")
+        return self
 
     def to_bytes(self) -> bytes:
         """The canonical bytes of ``patch.json``."""
@@ -134,7 +124,7 @@ def parse_manifest(data: bytes) -> Manifest:
     """
     try:
         value = json.loads(data)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"patch.json is not JSON ({error})", hint="fetch the package again") from None
     version = value.get("format_version") if isinstance(value, dict) else None
     if version != FORMAT_VERSION:
@@ -146,11 +136,16 @@ def parse_manifest(data: bytes) -> Manifest:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
-        found = "" if first["type"] == "missing" else f" (found {str(first['input'])[:60]!r})"
+        found = "" if first["type"] in ("missing", "value_error") else f" (found {str(first['input'])[:60]!r})"
         raise FormatError(
-            f"patch.json: {field}: {first['msg']}{found}", hint="the format is described in docs/format.md"
+            f"patch.json: {field + ': ' if field else ''}{first['msg'].removeprefix('Value error, ')}{found}",
+            hint="the format is described in docs/format.md",
         ) from None
-    if manifest.to_bytes() != data:
+    try:
+        canonical = manifest.to_bytes() == data
+    except (ValueError, RecursionError):  # a lone surrogate, NaN, or nesting beyond all use
+        canonical = False
+    if not canonical:
         raise FormatError("patch.json is not in canonical form", hint="write it with patchmgr; see docs/format.md")
     return manifest
 

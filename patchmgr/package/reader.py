@@ -62,6 +62,10 @@ class EditPackage:
             IntegrityError: as in :meth:`read`.
         """
         manifest = parse_manifest(manifest_bytes)
+        if EDITS not in manifest.files:
+            raise FormatError(
+                f"{manifest.reference} has no {EDITS}", hint="a package carries the edits it was made from"
+            )
         extra = set(files) - set(manifest.files) - {SIGNATURE}
         if extra:
             raise FormatError(f"{manifest.reference} holds {min(extra)!r}, which patch.json does not list")
@@ -136,5 +140,5 @@ def _load_arrays(path: Path | None, reference: str) -> dict[str, Array]:
         raise FormatError(f"{reference} is a weights package without {WEIGHTS}")
     try:
         return load_file(path)
-    except (SafetensorError, ValueError, KeyError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:  # a dtype numpy lacks
         raise FormatError(f"{reference}: {WEIGHTS} cannot be read ({error})") from None

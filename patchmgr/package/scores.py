@@ -6,20 +6,19 @@ import json
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from patchmgr.canonical import canonical_json
 from patchmgr.errors import FormatError
+from patchmgr.package.fields import Section, Sha256
 
 Phase = Literal["before", "after"]
 Protocol = Literal["tf", "gen"]
 """Teacher-forced or freely generated."""
 
 
-class Score(BaseModel):
+class Score(Section):
     """The mean of one metric over ``n`` probes, on one state."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     metric: str
     """Its own name, such as ``reliability``; a part of a metric is ``locality/same_subject``."""
@@ -28,11 +27,15 @@ class Score(BaseModel):
     value: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
     n: Annotated[int, Field(ge=1)]
     """Probes that the mean is over."""
-    dataset_sha256: str
+    dataset_sha256: Sha256
     """Digest of the requests that carried the probes."""
-    state_root: str
+    state_root: Sha256
     seed: int = 0
     compute_dtype: str = "float32"
+
+
+class _ScoreFile(Section):
+    scores: tuple[Score, ...] = Field(strict=False)
 
 
 def dump_scores(scores: Iterable[Score]) -> bytes:
@@ -47,6 +50,7 @@ def parse_scores(data: bytes) -> tuple[Score, ...]:
         FormatError: it is malformed.
     """
     try:
-        return tuple(Score.model_validate(value) for value in json.loads(data)["scores"])
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
-        raise FormatError(f"eval.json cannot be read ({str(error).splitlines()[0]})") from None
+        value = json.loads(data)
+        return _ScoreFile.model_validate(value).scores
+    except (ValidationError, ValueError, RecursionError) as error:
+        raise FormatError(f"eval.json cannot be read ({' '.join(str(error).split())[:160]})") from None

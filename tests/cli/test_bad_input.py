@@ -24,7 +24,7 @@ SINGLE = ("--prompt", "The capital of {} is", "--subject", "Peru", "--target", "
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("status", "atlsa"), 1, "there is no model 'atlsa'; did you mean atlas"),
+        (("status", "atlsa"), 1, "there is no model 'atlsa' did you mean atlas"),
         (("apply", "nothing", "fact-fixes"), 1, "there is no model 'nothing'"),
         (("apply", "atlas", "fact-fix"), 1, "there is no package 'fact-fix'"),
         (("apply", "atlas", "fact-fixes@v9"), 1, "fact-fixes"),
@@ -34,9 +34,9 @@ SINGLE = ("--prompt", "The capital of {} is", "--subject", "Peru", "--target", "
         (
             ("edit", "atlas", "--name", "x", "--method", "roma", *SINGLE),
             1,
-            "there is no method 'roma'; did you mean 'rome'",
+            "there is no method 'roma' did you mean 'rome'",
         ),
-        (("edit", "atlas", "--name", "x", "--set", "lyer=3", *SINGLE), 2, "rome has no parameter 'lyer'; known: "),
+        (("edit", "atlas", "--name", "x", "--set", "lyer=3", *SINGLE), 2, "rome has no parameter 'lyer' known: "),
         (("edit", "atlas", "--name", "x", "--set", "steps=many", *SINGLE), 2, "steps = 'many'"),
         (("edit", "atlas", "--name", "x", "--set", "steps", *SINGLE), 2, "is not KEY=VALUE"),
         (("edit", "atlas", "--name", "x", "--set", "layer=99", *SINGLE), 1, "99"),
@@ -61,9 +61,7 @@ def test_one_clear_error(atlas_home, run, words, code, message):
     before = everything(atlas_home)
     result = run(*words)
     assert result.code == code
-    assert message in " ".join(result.err.split()).replace(" did you", "; did you").replace(
-        " known", "; known"
-    ).replace(";;", ";")
+    assert message in " ".join(result.err.split())
     assert len(result.err.strip().splitlines()) <= 2
     assert everything(atlas_home) == before
     as_json = run(*words, "--json") if words[0] != "model" or words[1] == "add" else None
@@ -243,6 +241,18 @@ def test_a_base_whose_folder_is_gone(run, home, tmp_path):
     assert run("model", "add", "again", back).code == 0
     assert run("apply", "tiny", tmp_path / "p").code == 0
     assert Path(run("path", "tiny").out.strip()).is_dir()
+
+
+def test_a_generation_whose_folder_is_gone_is_built_again(run, home, tmp_path):
+    base = make_checkpoint(tmp_path / "tiny")
+    make_package(tmp_path / "p", base)
+    run("model", "add", "tiny", base)
+    run("apply", "tiny", tmp_path / "p")
+    shutil.rmtree(home / "models" / "tiny" / "generations" / "1")
+    assert run("path", "tiny").code == 1
+    assert "generation 2" in run("apply", "tiny", "random").out
+    assert run("model", "verify", "tiny").code == 0
+    assert (home / "models" / "tiny" / "current").resolve() == Path(run("path", "tiny").out.strip())
 
 
 def test_settings_that_cannot_be_read(run, tmp_path, monkeypatch):

@@ -14,10 +14,12 @@ from patchmgr.evaluate.probes import collect_probes
 from patchmgr.live.load import load_model
 from patchmgr.request import Probe, parse_request
 
+ROOT, OTHER = "0" * 64, "1" * 64
+
 
 @pytest.fixture(scope="module")
 def atlas():
-    return load_model(demo_folder("atlas"), "root")
+    return load_model(demo_folder("atlas"), ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def test_greedy_texts_are_those_of_one_prompt_at_a_time(atlas, requests):
 def test_the_base_answers_its_own_probes(atlas, requests):
     """Every probe of the demo's requests is one that the base answers, and unchanged weights change nothing."""
     truth = [request.model_copy(update={"target_new": request.target_true}) for request in requests]
-    answers = ask(atlas, truth, "root")
+    answers = ask(atlas, truth, ROOT)
     found = {(s.metric, s.phase): s.value for s in score(truth, answers, answers)}
     assert found["reliability", "before"] == found["generalization", "after"] == 1.0
     assert found["exact_match", "before"] == found["locality", "after"] == 1.0
@@ -71,19 +73,19 @@ def test_means_counts_and_kinds_by_hand():
     probes = collect_probes([request])
     edit, (b, c), (d, e) = probes.reliability[0], probes.generalization, probes.locality
     same = {c: ((1,), (1,)), e: ((5,), (5,))}
-    before = Answers("r0", {edit: ((1, 2), (9, 9)), b: ((1,), (9,)), d: ((3, 4), (3, 7)), **same}, {edit: "nothing"})
-    after = Answers("r1", {edit: ((1, 2), (1, 9)), b: ((1,), (1,)), d: ((3, 4), (8, 7)), **same}, {edit: "X, yes"})
+    before = Answers(ROOT, {edit: ((1, 2), (9, 9)), b: ((1,), (9,)), d: ((3, 4), (3, 7)), **same}, {edit: "nothing"})
+    after = Answers(OTHER, {edit: ((1, 2), (1, 9)), b: ((1,), (1,)), d: ((3, 4), (8, 7)), **same}, {edit: "X, yes"})
     found = {(s.metric, s.protocol, s.phase): (s.value, s.n, s.state_root) for s in score([request], before, after)}
     assert found == {
-        ("reliability", "tf", "before"): (0.0, 1, "r0"),
-        ("reliability", "tf", "after"): (0.5, 1, "r1"),
-        ("generalization", "tf", "before"): (0.5, 2, "r0"),
-        ("generalization", "tf", "after"): (1.0, 2, "r1"),
-        ("exact_match", "gen", "before"): (0.0, 1, "r0"),
-        ("exact_match", "gen", "after"): (1.0, 1, "r1"),
-        ("locality", "tf", "after"): (0.75, 2, "r1"),
-        ("locality/near", "tf", "after"): (0.5, 1, "r1"),
-        ("locality/far", "tf", "after"): (1.0, 1, "r1"),
+        ("reliability", "tf", "before"): (0.0, 1, ROOT),
+        ("reliability", "tf", "after"): (0.5, 1, OTHER),
+        ("generalization", "tf", "before"): (0.5, 2, ROOT),
+        ("generalization", "tf", "after"): (1.0, 2, OTHER),
+        ("exact_match", "gen", "before"): (0.0, 1, ROOT),
+        ("exact_match", "gen", "after"): (1.0, 1, OTHER),
+        ("locality", "tf", "after"): (0.75, 2, OTHER),
+        ("locality/near", "tf", "after"): (0.5, 1, OTHER),
+        ("locality/far", "tf", "after"): (1.0, 1, OTHER),
     }
 
 

@@ -24,7 +24,7 @@ def test_the_order_of_settings(tmp_path, monkeypatch):
     assert load_settings(home=tmp_path).home == tmp_path
 
 
-@pytest.mark.parametrize("text", ["[patchmgr]\nhoem = 1\n", "[patchmgr\n"])
+@pytest.mark.parametrize("text", ["[patchmgr]\nhoem = 1\n", "[patchmgr\n", "patchmgr = 3\n"])
 def test_a_file_that_is_wrong_is_named(tmp_path, monkeypatch, text):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "patchmgr.toml").write_text(text)

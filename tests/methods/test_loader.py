@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 
 from patchmgr.errors import NotFoundError
-from patchmgr.methods.loader import LIMIT_VARIABLE, PluginReport, load_plugins
+from patchmgr.methods.loader import LIMIT_VARIABLE, PluginReport, load_plugins, register_commands
 
 METHOD = """
     from patchmgr.methods.contract import MethodParameters
@@ -139,3 +140,43 @@ def test_an_unknown_method_names_the_closest():
 def test_an_unknown_method_like_no_other_names_those_that_are_known():
     with pytest.raises(NotFoundError, match=r"known: .*rome"):
         load_plugins().method("zzz")
+
+
+def test_a_foreign_plugin_cannot_take_a_name_that_is_taken(install):
+    install("rome", METHOD.format(name="other"))
+    install("encodings", METHOD.format(name="third"))
+    plugins = load_plugins()
+    by_status = {(r.module, r.status) for r in plugins.reports if r.name == "rome"}
+    assert sorted(status for _, status in by_status) == ["failed", "loaded"]
+    assert {"lowrank"} <= set(plugins.encodings)
+    assert "third" in plugins.methods
+
+
+def test_two_methods_of_one_name_are_not_mixed_up(install):
+    install("thief", METHOD.format(name="rome"))
+    assert "'rome' is registered by another plugin already" in report("thief").reason
+    assert load_plugins().methods["rome"].paper != "none"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from patchmgr.methods.hookspecs import hookimpl\n@hookimpl\ndef patchmgr_register_methods(register): 1 / 0\n",
+        "from patchmgr.methods.hookspecs import hookimpl\n"
+        "@hookimpl\ndef patchmgr_register_methods(register): register(object())\n",
+        "raise SystemExit(3)\n",
+    ],
+)
+def test_a_plugin_that_fails_in_its_hook_or_leaves_the_program_is_reported(install, code):
+    install("bad", code)
+    assert report("bad").status == "failed"
+    assert "rome" in load_plugins().methods
+
+
+def test_a_plugin_adds_commands_and_a_broken_one_does_not_stop_it(install):
+    hook = "from patchmgr.methods.hookspecs import hookimpl\n@hookimpl\ndef patchmgr_register_commands(app):\n    "
+    install("broken", f"{hook}1 / 0\n")
+    install("fine", f"{hook}app.command('wave')(lambda: None)\n")
+    app = typer.Typer()
+    assert [failed.name for failed in register_commands(app)] == ["broken"]
+    assert [command.name for command in app.registered_commands] == ["wave"]

@@ -105,6 +105,17 @@ def test_every_stored_number_survives_decode_and_encode(dtype):
     assert np.array_equal(encode(decode(finite, dtype), dtype), finite)
 
 
+@pytest.mark.parametrize(("dtype", "largest"), [("F16", 0x7BFF), ("BF16", 0x7F7F), ("F32", 0x7F7FFFFF)])
+def test_just_below_the_end_of_the_range_is_still_in_it(dtype, largest):
+    """Half a spacing beyond the largest number is out of range; anything less is not."""
+    stored = np.array([[largest]], STORAGE[dtype])
+    spacing = float((decode(stored, dtype) - decode(stored - 1, dtype))[0, 0])
+    halves = np.array([[spacing / 2, -(2.0**-60)]], np.float32)
+    assert run(stored, dtype, [Factors(halves, np.ones((2, 1), np.float32))])[0, 0] == largest
+    with pytest.raises(MethodError, match="leaves the range"):
+        run(stored, dtype, [Factors(halves[:, :1], np.ones((1, 1), np.float32))])
+
+
 def test_a_sum_out_of_range_is_refused_by_name():
     stored = encode(np.full((1, 1), 60000.0), "F16")
     delta = Factors(np.array([[60000.0]], np.float32), np.array([[1.0]], np.float32))

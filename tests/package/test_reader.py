@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from checkpoints import make_checkpoint, make_package
+from checkpoints import make_checkpoint, make_package, write_tensors
 from patchmgr.canonical import canonical_json, sha256_file
 from patchmgr.errors import FormatError, IntegrityError, NotFoundError
 from patchmgr.package.encodings.lowrank import LowRank
@@ -67,6 +67,15 @@ def test_an_unknown_format_version_asks_for_an_upgrade(folder):
         (lambda v: v.update(name="../../etc"), "name"),
         (lambda v: v.update(version="1"), "version"),
         (lambda v: v.update(created="yesterday"), "created"),
+        (lambda v: v.update(created="2026-99-99T99:99:99Z"), "created"),
+        (lambda v: v.update(created="٢٠٢٦-01-02T03:04:05Z"), "created"),
+        (lambda v: v.update(parent_version=1), "parent_version is not below version"),
+        (lambda v: v.update(tensors=[]), "touches at least one tensor"),
+        (lambda v: v.update(kind="memory"), "and no other kind does"),
+        (lambda v: v["tensors"].append(v["tensors"][0]), "a tensor is listed twice"),
+        (lambda v: v["tensors"][0].update(name=""), r"tensors\.0\.name"),
+        (lambda v: v["files"].update({"model.sig": {"size_bytes": 1, "sha256": "0" * 64}}), "is never listed"),
+        (lambda v: v["files"].update({"a\nb": {"size_bytes": 1, "sha256": "0" * 64}}), "not a path inside"),
         (lambda v: v.update(kind="magic"), "kind"),
         (lambda v: v["parent"].update(root="abc"), r"parent\.root"),
         (lambda v: v["tensors"][0].update(dtype="I8"), r"tensors\.0\.dtype"),
@@ -86,10 +95,44 @@ def test_a_manifest_that_is_not_canonical_is_refused(folder):
         EditPackage.read(folder)
 
 
-def test_a_manifest_that_is_no_json_is_refused(folder):
-    (folder / "patch.json").write_bytes(b"{")
-    with pytest.raises(FormatError, match="not JSON"):
+@pytest.mark.parametrize("data", [b"{", b"\xff", b"[" * 100_000, b'{"format_version": ' + b"1" * 5000 + b"}", b"[1]"])
+def test_a_manifest_that_is_no_json_is_refused(folder, data):
+    (folder / "patch.json").write_bytes(data)
+    with pytest.raises(FormatError, match=r"not JSON|format version None"):
         EditPackage.read(folder)
+
+
+def test_text_that_is_no_text_and_nesting_beyond_use_are_refused(folder):
+    deep: list = []
+    for _ in range(300):
+        deep = [deep]
+    original = (folder / "patch.json").read_bytes()
+    for parameters in (b'"\\ud800"', json.dumps(deep).encode(), b"NaN"):
+        (folder / "patch.json").write_bytes(
+            original.replace(b'"parameters":{}', b'"parameters":{"x":' + parameters + b"}")
+        )
+        try:
+            EditPackage.read(folder)
+        except FormatError:
+            continue
+        assert parameters.startswith(b"[[[")  # deep, but canonical JSON all the same
+
+
+def test_a_package_without_its_edits_is_refused(folder):
+    change_manifest(folder, lambda value: value["files"].pop("edits.jsonl"))
+    (folder / "edits.jsonl").unlink()
+    with pytest.raises(FormatError, match=r"has no edits\.jsonl"):
+        EditPackage.read(folder)
+
+
+def test_arrays_of_a_dtype_that_numpy_lacks_are_refused(folder):
+    path = folder / "weights.safetensors"
+    rows, columns = 6, 2
+    write_tensors(path, {"layers.0.down.weight/U": np.zeros((rows, columns), "<u2")}, "BF16")
+    record = {"size_bytes": path.stat().st_size, "sha256": sha256_file(path)}
+    change_manifest(folder, lambda value: value["files"].update({"weights.safetensors": record}))
+    with pytest.raises(FormatError):
+        EditPackage.read(folder).deltas(ENCODINGS)
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "edits.jsonl", "README.md"])
@@ -156,5 +199,5 @@ def test_an_unknown_encoding_names_the_known_ones(folder):
 
 def test_a_wrong_number_of_edits_is_found(folder):
     change_manifest(folder, lambda value: value.update(n_edits=2))
-    with pytest.raises(FormatError, match="holds 1 edits, patch.json says 2"):
+    with pytest.raises(FormatError, match=r"holds 1 edits, patch\.json says 2"):
         _ = EditPackage.read(folder).requests

@@ -1,0 +1,42 @@
+"""Kinds of fields that several files of a package share, checked as they are parsed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+NAME_PATTERN = r"[a-z0-9](?:[a-z0-9._-]{0,94}[a-z0-9])?"
+RESERVED_FILES = ("patch.json", "model.sig")
+"""The manifest cannot list itself, nor a signature that covers it."""
+
+
+class Section(BaseModel):
+    """A frozen value that knows exactly its own fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def _utc(text: str) -> str:
+    if not text.isascii() or datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").strftime("%Y-%m-%dT%H:%M:%SZ") != text:
+        raise ValueError(f"{text!r} is not a moment such as 2026-01-02T03:04:05Z")
+    return text
+
+
+def _inside(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    plain = bool(parts) and path.isprintable() and not set(path) & set("\\:") and str(PurePosixPath(path)) == path
+    if not plain or path.startswith("/") or ".." in parts:
+        raise ValueError(f"{path!r} is not a path inside the package")
+    if path in RESERVED_FILES:
+        raise ValueError(f"{path!r} is never listed")
+    return path
+
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
+Count = Annotated[int, Field(ge=0)]
+Moment = Annotated[str, AfterValidator(_utc)]
+InnerPath = Annotated[str, AfterValidator(_inside)]
