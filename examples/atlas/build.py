@@ -38,8 +38,6 @@ def main() -> None:
         learning_rate=options.learning_rate,
         weight_decay=options.weight_decay,
         heads=options.heads,
-        dropout=options.dropout,
-        skip_first_mlp=options.skip_first_mlp,
     )
     work = options.out / "work"
     work.mkdir(parents=True, exist_ok=True)
@@ -91,9 +89,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=recipe.steps)
     parser.add_argument("--learning-rate", type=float, default=recipe.learning_rate)
     parser.add_argument("--weight-decay", type=float, default=recipe.weight_decay)
-    parser.add_argument("--skip-first-mlp", type=float, default=recipe.skip_first_mlp, help="share of rows")
     parser.add_argument("--heads", type=int, default=recipe.heads)
-    parser.add_argument("--dropout", type=float, default=recipe.dropout)
     parser.add_argument("--save-every", type=int, default=50, help="steps between checkpoints")
     return parser.parse_args()
 

@@ -90,7 +90,18 @@ def model_card(
 def command(recipe: Recipe) -> str:
     """The command that trains by `recipe`, naming what differs from the default."""
     default = Recipe()
-    names = ("seed", "family", "layers", "width", "inner", "vocabulary", "steps", "learning_rate", "weight_decay")
+    names = (
+        "seed",
+        "family",
+        "layers",
+        "width",
+        "inner",
+        "heads",
+        "vocabulary",
+        "steps",
+        "learning_rate",
+        "weight_decay",
+    )
     changed = [name for name in names if getattr(recipe, name) != getattr(default, name)]
     options = "".join(f" --{name.replace('_', '-')} {getattr(recipe, name)}" for name in changed)
     return f"python examples/atlas/build.py --out atlas{options}"

@@ -31,7 +31,7 @@ class Mix:
     two_hop: float = 0.12
     general: float = 0.15
     grouped: float = 0.15
-    object_weight: float = 3.0
+    object_weight: float = 5.0
 
 
 @dataclass(frozen=True)

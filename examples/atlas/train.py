@@ -32,21 +32,19 @@ class Recipe:
     """Everything that decides the weights."""
 
     seed: int = 7
-    family: str = "llama"
-    layers: int = 8
-    width: int = 160
-    inner: int = 448
+    family: str = "gpt2"
+    layers: int = 6
+    width: int = 128
+    inner: int = 512
     heads: int = 4
     vocabulary: int = 2000
-    steps: int = 3000
+    steps: int = 4500
     rows: int = 16
     row_length: int = 64
-    learning_rate: float = 4e-3
+    learning_rate: float = 5e-3
     warm_up: float = 0.05
     weight_decay: float = 0.1
     clip: float = 1.0
-    skip_first_mlp: float = 0.0
-    dropout: float = 0.0
     mix: Mix = field(default_factory=Mix)
 
 
@@ -73,7 +71,7 @@ def new_model(recipe: Recipe, end_id: int) -> PreTrainedModel:
                 n_layer=recipe.layers,
                 n_head=recipe.heads,
                 activation_function="gelu_pytorch_tanh",
-                resid_pdrop=recipe.dropout,
+                resid_pdrop=0.0,
                 embd_pdrop=0.0,
                 attn_pdrop=0.0,
                 **ends,
@@ -106,9 +104,8 @@ def train(
 ) -> PreTrainedModel:
     """Train to the last step, going on from `checkpoint` where there is one."""
     model = new_model(recipe, end_id=0).to(device).train()
-    optimizer, schedule = _optimizer(model, recipe)
-    skip = _FirstMlpSkip(model, recipe)
-    start = _restore(checkpoint, recipe, model, optimizer, schedule)
+    optimizer = _optimizer(model, recipe)
+    start = _restore(checkpoint, recipe, model, optimizer)
     turn, first, rows = -1, 0, None
     for step in range(recipe.steps):
         while rows is None or step >= first + len(rows.tokens) // recipe.rows:
@@ -119,47 +116,18 @@ def train(
         if step < start:
             continue
         batch = slice((step - first) * recipe.rows, (step - first + 1) * recipe.rows)
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * _rate(recipe, step)
         offset = _position_offset(recipe, step)
-        skip.draw(step)
-        torch.manual_seed(recipe.seed + step)
         loss = _loss(model, Rows(rows.tokens[batch], rows.weights[batch]), offset, device)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
         optimizer.step()
-        schedule.step()
         optimizer.zero_grad()
         if (step + 1) % save_every == 0 or step + 1 == recipe.steps:
             _save(checkpoint, recipe, step + 1, model, optimizer)
             report(Progress(step + 1, recipe.steps, loss.item()))
-    skip.remove()
     return model.eval()
-
-
-class _FirstMlpSkip:
-    """Leaves the first layer's MLP out in a share of the rows.
-
-    Without it that MLP alone looks up what is known of a subject, so nothing above it can be
-    edited; with it the lookup is shared with the layers where editing methods work.
-    """
-
-    def __init__(self, model: PreTrainedModel, recipe: Recipe) -> None:
-        self._recipe = recipe
-        self._keep = torch.ones(recipe.rows, 1, 1)
-        blocks = model.transformer.h if recipe.family == "gpt2" else model.model.layers
-        self._hook = blocks[0].mlp.register_forward_hook(self._apply)
-
-    def draw(self, step: int) -> None:
-        """Choose the rows of a step."""
-        rng = random.Random(f"skip {self._recipe.seed} {step}")
-        kept = [float(rng.random() >= self._recipe.skip_first_mlp) for _ in range(self._recipe.rows)]
-        self._keep = torch.tensor(kept)[:, None, None]
-
-    def remove(self) -> None:
-        """The trained model is a plain one."""
-        self._hook.remove()
-
-    def _apply(self, mlp: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
-        return output * self._keep.to(output.device)
 
 
 def _loss(model: PreTrainedModel, rows: Rows, offset: int, device: str) -> torch.Tensor:
@@ -179,23 +147,20 @@ def _position_offset(recipe: Recipe, step: int) -> int:
     return rng.randrange(N_POSITIONS - recipe.row_length + 1)
 
 
-def _optimizer(model: PreTrainedModel, recipe: Recipe) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.LambdaLR]:
+def _optimizer(model: PreTrainedModel, recipe: Recipe) -> torch.optim.AdamW:
     matrices = [p for p in model.parameters() if p.dim() > 1]
     vectors = [p for p in model.parameters() if p.dim() == 1]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": matrices, "weight_decay": recipe.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ],
-        lr=recipe.learning_rate,
-        betas=(0.9, 0.98),
-    )
+    groups = [
+        {"params": matrices, "weight_decay": recipe.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
+
+
+def _rate(recipe: Recipe, step: int) -> float:
+    """The share of the learning rate at a step: a short warm-up, then a line down to zero."""
     warm_up = max(1, int(recipe.steps * recipe.warm_up))
-
-    def factor(step: int) -> float:
-        return min((step + 1) / warm_up, (recipe.steps - step) / (recipe.steps - warm_up))
-
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    return min((step + 1) / warm_up, (recipe.steps - step) / (recipe.steps - warm_up))
 
 
 def _save(path: Path, recipe: Recipe, step: int, model: PreTrainedModel, optimizer: torch.optim.AdamW) -> None:
@@ -215,7 +180,6 @@ def _restore(
     recipe: Recipe,
     model: PreTrainedModel,
     optimizer: torch.optim.AdamW,
-    schedule: torch.optim.lr_scheduler.LambdaLR,
 ) -> int:
     """Load the checkpoint, if any; the number of steps that it has behind it."""
     if not path.exists():
@@ -230,7 +194,4 @@ def _restore(
             moments = {m: file.get_tensor(f"{m}.{name}") for m in ("exp_avg", "exp_avg_sq")}
             moments = {m: tensor.to(parameter.device) for m, tensor in moments.items()}
             optimizer.state[parameter] = {"step": torch.tensor(float(step)), **moments}
-    for _ in range(step):
-        optimizer._opt_called = True  # the schedule is only brought forward
-        schedule.step()
     return step

@@ -86,7 +86,7 @@ class World:
     kinds: dict[str, str]
 
 
-def build_world(seed: int, n_people: int = 240, n_companies: int = 40) -> World:
+def build_world(seed: int, n_people: int = 180, n_companies: int = 40) -> World:
     """The world that follows from a seed; the same seed gives the same world."""
     rng = random.Random(f"world {seed}")
     kinds: dict[str, str] = {}
