@@ -23,6 +23,7 @@ _REASONS = {
     errno.EACCES: ("permission is missing", "choose another folder, for instance by PATCHMGR_HOME"),
     errno.EPERM: ("permission is missing", "choose another folder, for instance by PATCHMGR_HOME"),
     errno.EIO: ("the disk failed", "check the disk"),
+    errno.ENOTDIR: ("a file stands where a folder must be", "choose another folder, for instance by PATCHMGR_HOME"),
 }
 
 

@@ -7,7 +7,6 @@ survives a power cut. Blobs are read-only files: they may be hard-linked into pl
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
@@ -19,15 +18,13 @@ from pathlib import Path
 from typing import IO
 
 from patchmgr.canonical import sha256_file, sha256_hex
-from patchmgr.errors import IntegrityError, NotFoundError, StorageError
+from patchmgr.durable import storing, sync_folder
+from patchmgr.errors import IntegrityError, NotFoundError
 
 _BLOCK_BYTES = 4 * 1024 * 1024
 _LEFTOVER_AFTER_S = 24 * 3600.0
 _MEND = "run patchmgr fsck, or pull the package again"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_STORAGE_FAULTS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM, errno.ENOTDIR}
-)
 
 
 class BlobStore:
@@ -66,7 +63,7 @@ class BlobStore:
             raise NotFoundError(f"there is no file {str(source)!r}")
         if sha256 is not None and self._holds(sha256, source.stat().st_size):
             return sha256
-        with _storage_faults(source), source.open("rb") as reader, self._arriving() as (file, temporary):
+        with storing(f"a copy of {source.name}"), source.open("rb") as reader, self._arriving() as (file, temporary):
             found = _copy(reader, file)
             if sha256 not in (None, found):
                 raise IntegrityError(f"{source} has digest {found}, not {sha256}", hint="fetch or make it again")
@@ -126,7 +123,7 @@ class BlobStore:
     def remove(self, sha256: str) -> int:
         """Take a blob out; its size in bytes, 0 when it was not there."""
         place = self._place(sha256)
-        with _storage_faults(place):
+        with storing(f"the blob {place.name}"):
             try:
                 size_bytes = place.stat().st_size
                 place.unlink()
@@ -157,7 +154,7 @@ class BlobStore:
     @contextmanager
     def _arriving(self) -> Iterator[tuple[IO[bytes], Path]]:
         """A temporary file that is gone afterwards, unless it was kept."""
-        with _storage_faults(self.root):
+        with storing(f"the blob store {self.root}"):
             self._incoming.mkdir(parents=True, exist_ok=True)
             descriptor, name = tempfile.mkstemp(dir=self._incoming)
             temporary = Path(name)
@@ -174,10 +171,10 @@ class BlobStore:
         new_folder = not place.parent.exists()
         place.parent.mkdir(exist_ok=True)
         temporary.replace(place)
-        _sync_folder(place.parent)
+        sync_folder(place.parent)
         if new_folder:
-            _sync_folder(self.root)
-            _sync_folder(self.root.parent)
+            sync_folder(self.root)
+            sync_folder(self.root.parent)
 
 
 def _copy(reader: IO[bytes], writer: IO[bytes]) -> str:
@@ -193,27 +190,3 @@ def _write_all(writer: IO[bytes], data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[writer.write(rest) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in the folder lasting, where the system can."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _storage_faults(place: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _STORAGE_FAULTS:
-            raise
-        raise StorageError(
-            f"cannot read or write {place}: {error.strerror}",
-            hint="free space or mend the permissions, then run the command again; nothing was changed",
-        ) from error

@@ -143,7 +143,7 @@ for put, value in ((store.put_bytes, b"x" * 5000), (store.put_file, Path(sys.arg
     try:
         put(value)
     except StorageError as error:
-        assert "File too large" in error.message, error
+        assert "the limit on file sizes" in error.message, error
     else:
         raise SystemExit("nothing was raised")
 """
@@ -158,5 +158,5 @@ def test_a_full_disk_is_a_storage_error_and_leaves_nothing(store, source):
 
 def test_a_place_that_is_no_folder_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StorageError, match="cannot read or write"):
+    with pytest.raises(StorageError, match="a file stands where a folder must be"):
         BlobStore(tmp_path / "file" / "sha256").put_bytes(DATA)
