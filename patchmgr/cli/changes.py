@@ -24,10 +24,7 @@ def plan(model: ModelArg, references: ReferencesArg, json: JsonOpt = False) -> N
     """
     with manager() as registry:
         found = registry.plan(model, references)
-    if json:
-        render.emit_json({"plan": _plan_json(found)})
-    else:
-        render.emit(_plan_text(found))
+    _show(found, json=json)
 
 
 def apply(
@@ -44,10 +41,10 @@ def apply(
       patchmgr apply atlas fact-fixes@v1
       patchmgr apply llama-7b fact-fixes@v3 -m "hot fix"
     """
-    if dry_run:
-        plan(model, references, json)
-        return
     with manager(quiet=quiet) as registry:
+        if dry_run:
+            _show(registry.plan(model, references), json=json)
+            return
         outcome = registry.apply(model, references, message=message)
     _report(outcome, json=json)
 
@@ -57,6 +54,7 @@ def revert(
     references: ReferencesArg,
     cascade: Annotated[bool, typer.Option("--cascade", help="Take out what was computed on them too.")] = False,
     message: MessageOpt = "",
+    dry_run: DryRunOpt = False,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
@@ -66,6 +64,9 @@ def revert(
       patchmgr revert atlas fact-fixes@v1
     """
     with manager(quiet=quiet) as registry:
+        if dry_run:
+            _show(registry.plan(model, references, revert=True, cascade=cascade), json=json)
+            return
         outcome = registry.revert(model, references, cascade=cascade, message=message)
     _report(outcome, json=json)
 
@@ -84,6 +85,13 @@ def _report(outcome: Outcome, *, json: bool) -> None:
         f"{render.size(outcome.written_bytes)} written\n"
         f"stack: {stack}\nstate: {render.short(outcome.state_root)}"
     )
+
+
+def _show(found: Plan, *, json: bool) -> None:
+    if json:
+        render.emit_json({"plan": _plan_json(found)})
+    else:
+        render.emit(_plan_text(found))
 
 
 def _plan_json(found: Plan) -> dict[str, Any]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from patchmgr.cli import complete, render
-from patchmgr.cli.options import CorpusOpt, JsonOpt, MessageOpt, ModelArg, QuietOpt
+from patchmgr.cli.options import CorpusOpt, DryRunOpt, JsonOpt, MessageOpt, ModelArg, QuietOpt
 from patchmgr.cli.scores import score_lines
 from patchmgr.cli.session import manager
 from patchmgr.errors import UsageError
 
 if TYPE_CHECKING:
+    from patchmgr.manager.edit import EditPreview
     from patchmgr.request import EditRequest
 
 
@@ -39,6 +41,7 @@ def edit(
     corpus: CorpusOpt = None,
     license: Annotated[str | None, typer.Option(metavar="SPDX", help="Licence of the package.")] = None,
     message: MessageOpt = "",
+    dry_run: DryRunOpt = False,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
@@ -62,6 +65,9 @@ def edit(
         license=license,
     )
     with manager(quiet=quiet) as registry:
+        if dry_run:
+            _preview(registry.check_edit(model, order), json=json)
+            return
         result = registry.edit(model, order)
     version = result.version
     if json:
@@ -80,6 +86,17 @@ def edit(
     )
     render.emit(score_lines(result.scores))
     render.remark(f"next: patchmgr apply {model} {version.reference}", quiet=quiet)
+
+
+def _preview(preview: EditPreview, *, json: bool) -> None:
+    if json:
+        render.emit_json({"preview": asdict(preview)})
+        return
+    values = ", ".join(f"{name}={value}" for name, value in preview.parameters.items())
+    render.emit(
+        f"would make {preview.reference}: {preview.n_edits} edit(s) by {preview.method} "
+        f"on {', '.join(preview.on) or 'the base'}\n{values}"
+    )
 
 
 def _requests(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from patchmgr.cli import render
-from patchmgr.cli.options import JsonOpt, ModelArg, QuietOpt, YesOpt
+from patchmgr.cli.options import DryRunOpt, JsonOpt, ModelArg, QuietOpt, YesOpt
 from patchmgr.cli.session import manager
 
 if TYPE_CHECKING:
@@ -96,10 +96,13 @@ def verify(model: ModelArg, json: JsonOpt = False, quiet: QuietOpt = False) -> N
 
 
 @app.command("remove")
-def remove(model: ModelArg, yes: YesOpt = False, quiet: QuietOpt = False) -> None:
+def remove(model: ModelArg, yes: YesOpt = False, dry_run: DryRunOpt = False, quiet: QuietOpt = False) -> None:
     """Forget a model and delete its generations; its base, packages and history stay."""
     with manager() as registry:
-        registry.registry.model(model)
+        generations = registry.log(model).generations
+        if dry_run:
+            render.emit(f"would forget {model} and delete {len(generations) - 1} generation(s)")
+            return
         if not yes:
             typer.confirm(f"Forget {model} and delete its generations?", abort=True, err=True)
         registry.remove_model(model)

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from patchmgr.errors import PatchmgrError
 from patchmgr.manager.aftermath import clear_leftovers, notify, point_current
+from patchmgr.manager.generation import commit, give_up, write
 from patchmgr.manager.packages import adopt, is_folder
-from patchmgr.manager.states import ModelState, find_manifests, open_packages, read_state
+from patchmgr.manager.states import ModelState, find_manifests, read_state
 from patchmgr.ops import stack as stacks
-from patchmgr.ops.generation import Expected, write_generation
 from patchmgr.ops.plan import Plan, make_plan
-from patchmgr.ops.stack import Stack, StackChange, state_root
-from patchmgr.ops.sums import collect
+from patchmgr.ops.stack import Stack, StackChange
 from patchmgr.package.manifest import Manifest
-from patchmgr_registry import Action, EventObject, GenerationRecord
+from patchmgr_registry import Action, GenerationRecord
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
-
-
-HEARTBEAT_S = 60.0
-"""How often a writer shows that it lives; another host gives it up after ten minutes of silence."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +38,13 @@ class Outcome:
     written_bytes: int
 
 
-def plan(manager: Manager, model: str, references: Sequence[str]) -> Plan:
-    """What applying these packages would do; raises what :func:`apply` would."""
+def plan(
+    manager: Manager, model: str, references: Sequence[str], *, revert: bool = False, cascade: bool = False
+) -> Plan:
+    """What applying (or reverting) these packages would do; raises what :func:`apply` (or :func:`revert`) would."""
     state = read_state(manager, model)
-    return make_plan(state.base, _addition(manager, references)(state))
+    wanted = _removal(manager, references, cascade=cascade) if revert else _addition(manager, references)
+    return make_plan(state.base, wanted(state))
 
 
 def apply(manager: Manager, model: str, references: Sequence[str], *, message: str = "") -> Outcome:
@@ -88,12 +83,7 @@ def revert(
         BusyError: as for :func:`apply`.
         StorageError: as for :func:`apply`.
     """
-
-    def removal(state: ModelState) -> StackChange:
-        leaving = [manifest for text in references for manifest in _applied(manager, state.stack, text)]
-        return stacks.remove(state.stack, leaving, cascade=cascade)
-
-    return _change(manager, model, "revert", removal, message)
+    return _change(manager, model, "revert", _removal(manager, references, cascade=cascade), message)
 
 
 def _addition(manager: Manager, references: Sequence[str]) -> Callable[[ModelState], StackChange]:
@@ -104,6 +94,14 @@ def _addition(manager: Manager, references: Sequence[str]) -> Callable[[ModelSta
         return stacks.add(state.stack, manifests)
 
     return addition
+
+
+def _removal(manager: Manager, references: Sequence[str], *, cascade: bool) -> Callable[[ModelState], StackChange]:
+    def removal(state: ModelState) -> StackChange:
+        leaving = [manifest for text in references for manifest in _applied(manager, state.stack, text)]
+        return stacks.remove(state.stack, leaving, cascade=cascade)
+
+    return removal
 
 
 def _applied(manager: Manager, stack: Stack, text: str) -> Sequence[Manifest]:
@@ -126,92 +124,15 @@ def _change(
     folder = manager.settings.generations(model) / str(pending.number)
     try:
         shutil.rmtree(folder, ignore_errors=True)
-        results = _write(manager, state, change.stack, pending, folder)
-        record = _commit(manager, state, change, pending, folder, results)
+        results = write(manager, state, change.stack, pending, folder)
+        record = commit(manager, state, change, pending, folder, results)
     except BaseException:
-        _give_up(manager, model, pending.number, folder)
+        give_up(manager, model, pending.number, folder)
         raise
     point_current(manager, model, folder)
     notify(manager, action, model, stacks.digests(change.stack), record.state_root or "")
     written_bytes = make_plan(state.base, change).written_bytes
     return _outcome(record, change, folder, changed=True, written_bytes=written_bytes)
-
-
-def _write(
-    manager: Manager, state: ModelState, stack: Stack, pending: GenerationRecord, folder: Path
-) -> Mapping[str, str]:
-    sums = collect(open_packages(manager, stack), manager.plugins.encodings, state.base)
-    expected = Expected(
-        before={name: state.fingerprint.tensors[name].sha256 for name in sums},
-        after=_known_results(manager, state, stack),
-    )
-    last = time.monotonic()
-
-    def advance(done: int, total: int) -> None:
-        nonlocal last
-        manager.progress(done, total, "writing (bytes)")
-        if time.monotonic() - last > HEARTBEAT_S:
-            last = time.monotonic()
-            with manager.registry.begin() as tx:
-                tx.heartbeat(pending.model, pending.number)
-                tx.commit()
-
-    return write_generation(state.base, sums, expected, folder, advance)
-
-
-def _known_results(manager: Manager, state: ModelState, stack: Stack) -> Mapping[str, str]:
-    """Digests that the touched tensors must have: as the same stack had them before, or as its last package says."""
-    before = manager.registry.same_stack(state.record.base.key, stacks.digests(stack))
-    if before is not None:
-        return before.tensors
-    for package in stack:
-        if {*package.parent.packages, package.digest} == set(stacks.digests(stack)):
-            return {tensor.name: tensor.after_sha256 for tensor in package.tensors}
-    return {}
-
-
-def _commit(
-    manager: Manager,
-    state: ModelState,
-    change: StackChange,
-    pending: GenerationRecord,
-    folder: Path,
-    results: Mapping[str, str],
-) -> GenerationRecord:
-    model, root = state.record.name, state_root(state.fingerprint.with_tensors(results))
-    packages = [EventObject("package", manifest.reference, manifest.digest) for manifest in change.stack]
-    moved = [("added", change.added), ("removed", change.removed)]
-    with manager.registry.begin() as tx:
-        record = tx.finish_generation(model, pending.number, state_root=root, folder=str(folder), tensors=results)
-        tx.set_current(model, pending.number)
-        tx.record_event(
-            manager.origin,
-            pending.action,
-            objects=[
-                EventObject("model", model, root),
-                EventObject("generation", str(pending.number), root),
-                *packages,
-                *(
-                    EventObject(kind, manifest.reference, manifest.digest)
-                    for kind, stack in moved
-                    for manifest in stack
-                ),
-            ],
-            scores=[asdict(score) for manifest in change.added for score in tx.scores(manifest.digest)],
-        )
-        tx.commit()
-    return record
-
-
-def _give_up(manager: Manager, model: str, number: int, folder: Path) -> None:
-    """Leave nothing half-made behind, but never touch a generation that was committed after all.
-
-    A registry that cannot be written now is mended by the next command.
-    """
-    with contextlib.suppress(PatchmgrError), manager.registry.begin() as tx:
-        tx.fail_generation(model, number)  # raises when it is not pending any more
-        tx.commit()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _outcome(

@@ -40,6 +40,18 @@ class EditResult:
     scores: tuple[Score, ...]
 
 
+@dataclass(frozen=True)
+class EditPreview:
+    """What an edit would make."""
+
+    reference: str
+    method: str
+    n_edits: int
+    parameters: Mapping[str, Any]
+    on: tuple[str, ...]
+    """The stack that it would be computed on; empty: the pristine base."""
+
+
 def edit(manager: Manager, model: str, order: EditOrder) -> EditResult:
     """Make the next version of a package; the model itself stays as it is.
 
@@ -49,10 +61,7 @@ def edit(manager: Manager, model: str, order: EditOrder) -> EditResult:
         RequestError: a request that the method cannot use.
         MethodError: the method cannot run on this model, or gave something unusable.
     """
-    check_name(order.name)
-    method = manager.plugins.method(order.method)
-    parameters = parse_parameters(method, order.parameters)
-    _check_needs(method, order.requests)
+    method, parameters = _checked(manager, order)
     state = read_state(manager, model)
     with storing("the new package"):
         temporary = manager.settings.home / "tmp"
@@ -62,6 +71,30 @@ def edit(manager: Manager, model: str, order: EditOrder) -> EditResult:
             version = _store(manager, model, workpiece, order, Path(name))
     notify(manager, "edit", model, (version.digest,), state.root)
     return EditResult(version, workpiece.scores)
+
+
+def check_edit(manager: Manager, model: str, order: EditOrder) -> EditPreview:
+    """Check an order as :func:`edit` does before it computes, and change nothing.
+
+    Raises:
+        PatchmgrError: whatever :func:`edit` would raise for the order, the model or the method's parameters.
+    """
+    method, parameters = _checked(manager, order)
+    state = read_state(manager, model)
+    return EditPreview(
+        reference=f"{order.name}@v{manager.registry.next_number(order.name)}",
+        method=method.name,
+        n_edits=len(order.requests),
+        parameters=parameters.model_dump(mode="json"),
+        on=() if order.on == "base" else tuple(manifest.reference for manifest in state.stack),
+    )
+
+
+def _checked(manager: Manager, order: EditOrder) -> tuple[Method, MethodParameters]:
+    check_name(order.name)
+    method = manager.plugins.method(order.method)
+    _check_needs(method, order.requests)
+    return method, parse_parameters(method, order.parameters)
 
 
 def parse_parameters(method: Method, given: Mapping[str, Any]) -> MethodParameters:

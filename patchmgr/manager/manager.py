@@ -18,7 +18,7 @@ from patchmgr_registry import Origin, Registry
 if TYPE_CHECKING:
     from patchmgr.manager.audit import AuditReport
     from patchmgr.manager.change import Outcome
-    from patchmgr.manager.edit import EditResult
+    from patchmgr.manager.edit import EditPreview, EditResult
     from patchmgr.manager.generate import Answer
     from patchmgr.manager.handle import ModelHandle
     from patchmgr.manager.log import History
@@ -100,17 +100,23 @@ class Manager:
 
         return verify_model(self, name)
 
+    def check_edit(self, model: str, order: EditOrder) -> EditPreview:
+        """Everything that :meth:`edit` checks before it computes; see :func:`patchmgr.manager.edit.check_edit`."""
+        from patchmgr.manager.edit import check_edit
+
+        return check_edit(self, model, order)
+
     def edit(self, model: str, order: EditOrder) -> EditResult:
         """Make the next version of a package; see :func:`patchmgr.manager.edit.edit`."""
         from patchmgr.manager.edit import edit
 
         return edit(self, model, order)
 
-    def plan(self, model: str, references: Sequence[str]) -> Plan:
-        """What applying would do, without doing it."""
+    def plan(self, model: str, references: Sequence[str], *, revert: bool = False, cascade: bool = False) -> Plan:
+        """What applying, or reverting, would do, without doing it."""
         from patchmgr.manager.change import plan
 
-        return plan(self, model, references)
+        return plan(self, model, references, revert=revert, cascade=cascade)
 
     def apply(self, model: str, references: Sequence[str], *, message: str = "") -> Outcome:
         """Put packages on a model; see :func:`patchmgr.manager.change.apply`."""

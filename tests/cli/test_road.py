@@ -8,6 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from checkpoints import file_digests
+from patchmgr.cli import complete
 from patchmgr.demo.bases import demo_folder
 
 
@@ -108,7 +109,21 @@ def test_applying_twice_changes_nothing(atlas_home, run):
 def test_dry_run_writes_nothing(atlas_home, run):
     before = run("log", "atlas").out
     assert run("apply", "atlas", "fact-fixes@v1", "--dry-run").code == 0
+    edit = ("edit", "atlas", "--name", "fact-fixes", "--prompt", "{} is", "--subject", "Peru", "--target", "x")
+    assert "would make fact-fixes@v2: 1 edit(s) by rome on the base" in run(*edit, "--dry-run").out
+    assert run(*edit, "--set", "stpes=1", "--dry-run").code == 2
     assert run("log", "atlas").out == before
+    run("apply", "atlas", "fact-fixes@v1")
+    before = run("log", "atlas").out
+    assert "change: -fact-fixes@v1" in run("revert", "atlas", "fact-fixes", "--dry-run").out
+    assert "delete 1 generation" in run("model", "remove", "atlas", "--dry-run").out
+    assert (run("log", "atlas").out, len(run("log", "fact-fixes", "--json").json["entries"])) == (before, 1)
+
+
+def test_completion_offers_what_there_is(atlas_home):
+    assert complete.models("at") == ["atlas"]
+    assert complete.references("fact") == ["fact-fixes@v1"]
+    assert complete.methods("ro") == ["rome"]
 
 
 def test_the_same_edit_gives_the_same_weights(atlas_home, run, edits_file):
