@@ -1,10 +1,10 @@
-# make demo: the whole story offline · make test: the tests · make check: style, types, imports · make slow: long runs
+# make demo: the whole story offline · make test: the tests · make check: style, types, imports and the tests · make slow: long runs
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check slow bench clean
+.PHONY: demo test lint check slow bench clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -19,11 +19,13 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "not slow"
 
-check: $(VENV)/.installed
+lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check: lint test
 
 slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow

@@ -16,13 +16,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from patchmgr.live.hot import hot_apply
     from patchmgr.manager.manager import Manager
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "open"]
+__all__ = ["__version__", "hot_apply", "open"]
 
 
 def open(home: Path | None = None) -> Manager:
@@ -34,3 +35,12 @@ def open(home: Path | None = None) -> Manager:
     from patchmgr.manager.manager import Manager
 
     return Manager.open(home)
+
+
+def __getattr__(name: str) -> Any:
+    """``hot_apply`` needs torch, so it is imported when it is asked for."""
+    if name == "hot_apply":
+        from patchmgr.live.hot import hot_apply
+
+        return hot_apply
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

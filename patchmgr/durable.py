@@ -22,6 +22,7 @@ _REASONS = {
     errno.EROFS: ("the file system is read-only", "choose another folder, for instance by PATCHMGR_HOME"),
     errno.EACCES: ("permission is missing", "choose another folder, for instance by PATCHMGR_HOME"),
     errno.EPERM: ("permission is missing", "choose another folder, for instance by PATCHMGR_HOME"),
+    errno.EISDIR: ("a folder stands where a file must be", "move it away"),
     errno.EIO: ("the disk failed", "check the disk"),
     errno.ENOTDIR: ("a file stands where a folder must be", "choose another folder, for instance by PATCHMGR_HOME"),
 }
@@ -52,6 +53,22 @@ def sync_file(path: Path) -> None:
     """Make the bytes of a file durable."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def scratch_folder(parent: Path, prefix: str, *, what: str) -> Iterator[Path]:
+    """A temporary folder that is gone when the block ends.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    with storing(what):
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from patchmgr.errors import NotFoundError, PatchmgrError, StorageError
 
-_WANTED = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja", "*.py", "LICENSE*")
+_WANTED = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja", "LICENSE*")
 _UNWANTED = ("original/*", "onnx/*", "*/*", "consolidated*.safetensors", "*.msgpack", "*.h5", "*.bin")
 
 
@@ -67,6 +67,11 @@ def fetch_base(repo_id: str, revision: str | None) -> FetchedBase:
         raise _unreachable(where, error) from None
     except OSError as error:
         raise StorageError(f"cannot store {where} in the Hub's cache: {error}", hint="see HF_HOME") from error
+    if not any(folder.glob("*.safetensors")):
+        raise NotFoundError(
+            f"{where} has no safetensors weights",
+            hint="if they are pickled, convert them: AutoModelForCausalLM.from_pretrained(A).save_pretrained(B)",
+        )
     return FetchedBase(folder, folder.name)
 
 

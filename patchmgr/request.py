@@ -147,8 +147,9 @@ def read_requests(path: Path) -> tuple[EditRequest, ...]:
     """
     try:
         data = path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError):
-        raise NotFoundError(f"there is no edits file {str(path)!r}", hint="give a JSON-lines file to --edits") from None
+    except OSError as error:
+        reason = "there is no" if isinstance(error, FileNotFoundError) else f"cannot read ({error.strerror}) the"
+        raise NotFoundError(f"{reason} edits file {str(path)!r}", hint="give a JSON-lines file to --edits") from None
     return parse_requests(data, name=path.name)
 
 

@@ -57,7 +57,7 @@ class Checkpoint:
         """The model's ``config.json``."""
         try:
             value = json.loads((self.folder / "config.json").read_bytes())
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise FormatError(f"config.json is not JSON ({error})", hint="fetch the model again") from None
         if not isinstance(value, dict):
             raise FormatError("config.json is not an object", hint="fetch the model again")
@@ -142,7 +142,7 @@ def _weight_files(folder: Path) -> list[str]:
 def _weight_map(folder: Path) -> dict[str, str]:
     try:
         weight_map = json.loads((folder / INDEX_FILE).read_bytes())["weight_map"]
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         raise FormatError(f"{INDEX_FILE} has no readable weight_map", hint="fetch the model again") from None
     if not isinstance(weight_map, dict) or not all(_is_plain_name(file) for file in weight_map.values()):
         raise FormatError(f"{INDEX_FILE} names a file outside its folder", hint="do not use this model")

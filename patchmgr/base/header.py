@@ -63,7 +63,7 @@ def read_header(path: Path) -> Header:
     data_start = 8 + len(raw)
     try:
         table = json.loads(raw)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(path, f"its header is not JSON ({error})") from None
     if not isinstance(table, dict):
         raise _damaged(path, "its header is not an object")
@@ -106,7 +106,7 @@ def _entry(path: Path, name: str, value: Any, data_start: int) -> TensorEntry:
         dtype, shape, (begin, end) = value["dtype"], tuple(value["shape"]), value["data_offsets"]
     except (TypeError, KeyError, ValueError):
         raise _damaged(path, f"entry {name!r} lacks dtype, shape or data_offsets") from None
-    if dtype not in DTYPE_BITS:
+    if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
         raise _damaged(path, f"entry {name!r} has the unknown dtype {dtype!r}")
     numbers = (*shape, begin, end)
     if not all(isinstance(number, int) and not isinstance(number, bool) and number >= 0 for number in numbers):

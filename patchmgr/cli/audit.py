@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from patchmgr.cli import complete, render
 from patchmgr.cli.options import JsonOpt
 from patchmgr.cli.session import manager
+
+if TYPE_CHECKING:
+    from patchmgr_registry import Event, EventObject
 
 
 def audit(
@@ -26,6 +29,7 @@ def audit(
 ) -> None:
     """Show who did what to a model, when, and on which evidence; `audit verify` checks the chain (exit 6).
 
+    \b
     Examples:
       patchmgr audit atlas
       patchmgr audit verify
@@ -44,16 +48,23 @@ def audit(
             event.time[:19].replace("T", " "),
             f"{event.actor}@{event.host}",
             event.action,
-            " ".join(
-                f"{thing.name}({render.short(thing.digest)})" if thing.digest else thing.name
-                for thing in event.objects
-                if thing.kind in ("model", "package", "base")
-            ),
+            " ".join(_named(thing) for thing in event.objects if _is_shown(event, thing)),
             render.short(event.sha256),
         ]
         for event in events
     ]
     render.emit(render.table(rows, ["#", "WHEN (UTC)", "WHO", "ACTION", "WHAT", "HASH"]))
+
+
+def _named(thing: EventObject) -> str:
+    sign = {"added": "+", "removed": "-"}.get(thing.kind, "")
+    return f"{sign}{thing.name}({render.short(thing.digest)})" if thing.digest else f"{sign}{thing.name}"
+
+
+def _is_shown(event: Event, thing: EventObject) -> bool:
+    """Of a changed stack only what moved; the whole of it is in the event."""
+    moves = event.action in ("apply", "revert")
+    return thing.kind in (("model", "added", "removed") if moves else ("model", "package", "base"))
 
 
 def _verify(*, json: bool) -> None:

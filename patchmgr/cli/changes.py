@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def plan(model: ModelArg, references: ReferencesArg, json: JsonOpt = False) -> None:
     """Say what applying packages would touch and write, without doing it.
 
+    \b
     Examples:
       patchmgr plan atlas fact-fixes@v1
     """
@@ -37,6 +38,7 @@ def apply(
 ) -> None:
     """Put packages on a model; a new generation is written and the old ones stay.
 
+    \b
     Examples:
       patchmgr apply atlas fact-fixes@v1
       patchmgr apply llama-7b fact-fixes@v3 -m "hot fix"
@@ -60,6 +62,7 @@ def revert(
 ) -> None:
     """Take packages out, wherever they lie in the stack: the rest is built anew from the base, bit for bit.
 
+    \b
     Examples:
       patchmgr revert atlas fact-fixes@v1
     """

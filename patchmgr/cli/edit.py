@@ -47,6 +47,7 @@ def edit(
 ) -> None:
     """Make the next version of a package: run a method, measure the result, store it. The model stays as it is.
 
+    \b
     Examples:
       patchmgr edit atlas --name fact-fixes --method rome --edits edits.jsonl -m "capital moved"
       patchmgr edit atlas --name paris --prompt "The capital of {} is" --subject France --target Lyon

@@ -22,6 +22,7 @@ def generate(
 ) -> None:
     """Ask a model at its current state; decoding is greedy, so the answer is always the same.
 
+    \b
     Examples:
       patchmgr generate atlas "The capital of France is" --compare
     """

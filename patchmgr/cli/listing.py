@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def list_packages(json: JsonOpt = False) -> None:
     """List the packages of the registry with their newest version.
 
+    \b
     Examples:
       patchmgr list --json
     """

@@ -24,6 +24,7 @@ def log(
 ) -> None:
     """Show the generations of a model, or the versions of a package, newest first.
 
+    \b
     Examples:
       patchmgr log atlas
       patchmgr log fact-fixes

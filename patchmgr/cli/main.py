@@ -25,7 +25,7 @@ from patchmgr.cli import (
     show,
     status,
 )
-from patchmgr.errors import PatchmgrError
+from patchmgr.errors import PatchmgrError, UsageError
 
 _COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,
@@ -66,12 +66,21 @@ def main() -> None:
     app = build_app()
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     try:
+        _check_words(sys.argv)
         if words and words[0] not in {*_COMMANDS, "model"}:
             _add_plugin_commands(app)
         app()
     except PatchmgrError as problem:
         render.error(problem, as_json="--json" in sys.argv)
         sys.exit(problem.exit_code)
+
+
+def _check_words(words: list[str]) -> None:
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{word!r} is not UTF-8", hint="check the terminal's encoding") from None
 
 
 def _add_plugin_commands(app: typer.Typer) -> None:

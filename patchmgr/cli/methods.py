@@ -22,6 +22,7 @@ def methods(
 ) -> None:
     """List the editing methods, or one with its parameters, defaults and ranges.
 
+    \b
     Examples:
       patchmgr methods rome
     """

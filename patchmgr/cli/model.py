@@ -27,6 +27,7 @@ def add(
 ) -> None:
     """Register a base under a name and fingerprint it; the base is read, never written.
 
+    \b
     Examples:
       patchmgr model add atlas demo:atlas
       patchmgr model add llama-7b meta-llama/Llama-2-7b-hf

@@ -18,7 +18,7 @@ ReferenceArg = Annotated[
 ]
 ReferencesArg = Annotated[
     list[str],
-    typer.Argument(metavar="REF…", help="name, name@v3, name@tag, name@sha256:…", autocompletion=complete.references),
+    typer.Argument(metavar="REF", help="name, name@v3, name@tag, name@sha256:…", autocompletion=complete.references),
 ]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 QuietOpt = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks on stderr.")]

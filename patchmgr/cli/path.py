@@ -10,6 +10,7 @@ from patchmgr.cli.session import manager
 def path(model: ModelArg, json: JsonOpt = False) -> None:
     """Print the folder of a model's current state: an ordinary checkpoint that any tool loads.
 
+    \b
     Examples:
       vllm serve "$(patchmgr path llama-7b)"
     """

@@ -11,6 +11,7 @@ from patchmgr.cli.options import JsonOpt
 def plugins(json: JsonOpt = False) -> None:
     """List the plugins that are installed, and why one did not load.
 
+    \b
     Examples:
       PATCHMGR_LOAD_PLUGINS=rome patchmgr plugins
     """

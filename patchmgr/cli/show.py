@@ -25,6 +25,7 @@ def show(
 ) -> None:
     """Show a package: who made it, what it says, what it touches, how it scored. Every byte is checked.
 
+    \b
     Examples:
       patchmgr show fact-fixes@v1
       patchmgr show fact-fixes@v1 --edits > edits.jsonl

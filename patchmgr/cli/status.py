@@ -23,6 +23,7 @@ def status(
 ) -> None:
     """Show what a model is now: its base, generation and the packages on it.
 
+    \b
     Examples:
       patchmgr status atlas
     """

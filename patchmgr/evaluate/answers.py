@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from patchmgr.errors import RequestError
 from patchmgr.methods.contract import LoadedModel
 from patchmgr.methods.tokens import AnsweredPrompt, encode_answered, pad_right
 
@@ -22,9 +23,11 @@ def forced_tokens(loaded: LoadedModel, probes: Sequence[Probe]) -> list[tuple[tu
     Protocol ``tf``: at each place the model has read the prompt and the true tokens of the target before it.
 
     Raises:
-        RequestError: a target without tokens.
+        RequestError: a target without tokens, or a row longer than the model can read.
     """
     rows = [encode_answered(loaded.tokenizer, probe.prompt, probe.target) for probe in probes]
+    for probe, row in zip(probes, rows, strict=True):
+        _check_length(loaded, probe.prompt, len(row.ids))
     answers: list[tuple[tuple[int, ...], tuple[int, ...]]] = [((), ())] * len(rows)
     for batch in _by_length([len(row.ids) for row in rows]):
         for index, found in zip(batch, _argmax_answers(loaded, [rows[i] for i in batch]), strict=True):
@@ -39,8 +42,13 @@ def greedy_texts(loaded: LoadedModel, prompts: Sequence[str], lengths: Sequence[
         loaded: the state to ask.
         prompts: one a row; rows of equal token count are run together, so no padding enters the model.
         lengths: how many tokens to generate for each.
+
+    Raises:
+        RequestError: a prompt with its answer is longer than the model can read.
     """
-    rows = [loaded.tokenizer(prompt)["input_ids"] for prompt in prompts]
+    rows = [loaded.tokenizer(prompt, verbose=False)["input_ids"] for prompt in prompts]
+    for prompt, row, length in zip(prompts, rows, lengths, strict=True):
+        _check_length(loaded, prompt, len(row) + length)
     texts = [""] * len(rows)
     for batch in _by_length([len(row) for row in rows], equal=True):
         ids = torch.tensor([rows[i] for i in batch], device=loaded.model.device)
@@ -80,6 +88,14 @@ def _argmax_answers(loaded: LoadedModel, rows: Sequence[AnsweredPrompt]) -> list
     ).logits
     best = logits.argmax(dim=-1).tolist()
     return [tuple(best[i][row.n_prompt - 1 : len(row.ids) - 1]) for i, row in enumerate(rows)]
+
+
+def _check_length(loaded: LoadedModel, prompt: str, n_tokens: int) -> None:
+    limit = getattr(loaded.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    if limit is not None and n_tokens > limit:
+        raise RequestError(
+            f"{prompt[:40]!r}… takes {n_tokens} tokens with its answer, the model reads {limit}", hint="shorten it"
+        )
 
 
 def _padding(loaded: LoadedModel) -> int:

@@ -33,6 +33,8 @@ def checkpoint_name(model: nn.Module, weight: str, checkpoint: Checkpoint) -> st
     live = parameter(model, weight)
     names = [weight] if weight in checkpoint.tensors else _similar(weight, checkpoint)
     matches = [name for name in names if _holds(checkpoint, name, live)]
+    if weight in checkpoint.tensors:
+        _refuse_twin(model, weight, live, checkpoint)
     if len(matches) != 1:
         raise MethodError(
             f"{weight!r} is not one tensor of the checkpoint (candidates: {', '.join(names) or 'none'})",
@@ -45,6 +47,15 @@ def elements(data: bytes, dtype: str, shape: tuple[int, ...]) -> Tensor:
     """Stored bytes as a torch tensor of their own dtype."""
     kind = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}[dtype]
     return torch.frombuffer(bytearray(data), dtype=kind).reshape(shape)
+
+
+def _refuse_twin(model: nn.Module, weight: str, live: nn.Parameter, checkpoint: Checkpoint) -> None:
+    for twin, parameter_ in model.named_parameters(remove_duplicate=False):
+        if parameter_ is live and twin != weight and twin in checkpoint.tensors:
+            raise MethodError(
+                f"{weight!r} is tied to {twin!r}, and the checkpoint stores both",
+                hint="editing one of two stored copies would part them; choose another weight",
+            )
 
 
 def _similar(weight: str, checkpoint: Checkpoint) -> list[str]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchmgr.durable import repoint
-from patchmgr.errors import BusyError
+from patchmgr.errors import BusyError, StorageError
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
+
+LEFTOVER_AFTER_S = 24 * 3600.0
+"""What an edit left half-made is cleared away after this; an edit does not take so long."""
 
 _LOG = logging.getLogger("patchmgr")
 
@@ -28,16 +32,22 @@ def notify(manager: Manager, action: str, model: str, packages: tuple[str, ...],
 
 
 def point_current(manager: Manager, model: str, folder: Path) -> None:
-    """Let the model's ``current`` link point to the folder that the registry names; it follows and never leads."""
+    """Let the model's ``current`` link point to the folder that the registry names.
+
+    The link follows and never leads, so a link that cannot be written is logged and undoes nothing.
+    """
     home = manager.settings.generations(model).parent
     target = str(folder.relative_to(home)) if folder.is_relative_to(home) else str(folder)
     link = home / "current"
     if not link.is_symlink() or str(link.readlink()) != target:
-        repoint(link, target)
+        try:
+            repoint(link, target)
+        except StorageError as error:
+            _LOG.warning("%s; `patchmgr path %s` is right all the same", error, model)
 
 
 def clear_leftovers(manager: Manager) -> None:
-    """Finish off what killed processes left: their pending generations and the folders of these."""
+    """Finish off what killed processes left: pending generations with their folders, and half-made packages."""
     for stale in manager.registry.stale_generations():
         generations = manager.settings.generations(stale.model)
         with contextlib.suppress(BusyError), manager.registry.begin() as tx:  # another process may clear it too
@@ -45,3 +55,7 @@ def clear_leftovers(manager: Manager) -> None:
             for folder in (generations / str(stale.number), *generations.glob(f".new-{stale.number}-*")):
                 shutil.rmtree(folder, ignore_errors=True)
             tx.commit()
+    for forgotten in (manager.settings.home / "tmp").glob("edit-*"):
+        if time.time() - forgotten.stat().st_mtime > LEFTOVER_AFTER_S:
+            shutil.rmtree(forgotten, ignore_errors=True)
+    manager.registry.blobs.remove_leftovers(older_than_s=LEFTOVER_AFTER_S)

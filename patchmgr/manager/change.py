@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from patchmgr.errors import PatchmgrError
 from patchmgr.manager.aftermath import clear_leftovers, notify, point_current
 from patchmgr.manager.generation import commit, give_up, write
-from patchmgr.manager.packages import adopt, is_folder
-from patchmgr.manager.states import ModelState, find_manifests, read_state
+from patchmgr.manager.packages import adopt, folder_of, is_folder
+from patchmgr.manager.states import ModelState, check_current, find_manifests, read_state
 from patchmgr.ops import stack as stacks
 from patchmgr.ops.plan import Plan, make_plan
 from patchmgr.ops.stack import Stack, StackChange
@@ -41,7 +42,7 @@ class Outcome:
 def plan(
     manager: Manager, model: str, references: Sequence[str], *, revert: bool = False, cascade: bool = False
 ) -> Plan:
-    """What applying (or reverting) these packages would do; raises what :func:`apply` (or :func:`revert`) would."""
+    """What applying (or reverting) these packages would do, by their manifests; their payloads are not read."""
     state = read_state(manager, model)
     wanted = _removal(manager, references, cascade=cascade) if revert else _addition(manager, references)
     return make_plan(state.base, wanted(state))
@@ -60,7 +61,7 @@ def apply(manager: Manager, model: str, references: Sequence[str], *, message: s
     """
     manager.registry.model(model)
     for text in filter(is_folder, references):
-        adopt(manager, Path(text).expanduser())
+        adopt(manager, folder_of(text))
     return _change(manager, model, "apply", _addition(manager, references), message)
 
 
@@ -113,10 +114,11 @@ def _change(
     manager: Manager, model: str, action: Action, wanted: Callable[[ModelState], StackChange], message: str
 ) -> Outcome:
     clear_leftovers(manager)
+    read_state(manager, model)  # a base that must be read through is read before others are kept waiting
     with manager.registry.begin() as tx:  # no other writer until the number is reserved
         state = read_state(manager, model)
         change = wanted(state)
-        if stacks.digests(change.stack) == stacks.digests(state.stack) and state.folder.is_dir():
+        if stacks.digests(change.stack) == stacks.digests(state.stack) and _is_whole(manager, state):
             point_current(manager, model, state.folder)
             return _outcome(state.generation, change, state.folder, changed=False, written_bytes=0)
         pending = tx.begin_generation(model, action=action, packages=stacks.digests(change.stack), message=message)
@@ -133,6 +135,14 @@ def _change(
     notify(manager, action, model, stacks.digests(change.stack), record.state_root or "")
     written_bytes = make_plan(state.base, change).written_bytes
     return _outcome(record, change, folder, changed=True, written_bytes=written_bytes)
+
+
+def _is_whole(manager: Manager, state: ModelState) -> bool:
+    try:
+        check_current(manager, state)
+    except PatchmgrError:
+        return False
+    return True
 
 
 def _outcome(

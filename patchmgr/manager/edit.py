@@ -6,7 +6,6 @@ that is interrupted leaves nothing.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from patchmgr.durable import storing
-from patchmgr.errors import UsageError
+from patchmgr.durable import scratch_folder, storing
+from patchmgr.errors import NotFoundError, RequestError, UsageError
 from patchmgr.manager.aftermath import notify
 from patchmgr.manager.packages import register
 from patchmgr.manager.states import read_state
@@ -63,21 +62,19 @@ def edit(manager: Manager, model: str, order: EditOrder) -> EditResult:
     """
     method, parameters = _checked(manager, order)
     state = read_state(manager, model)
-    with storing("the new package"):
-        temporary = manager.settings.home / "tmp"
-        temporary.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="edit-", dir=temporary) as name:
-            workpiece = make(manager, state, method, parameters, order, Path(name))
-            version = _store(manager, model, workpiece, order, Path(name))
+    with scratch_folder(manager.settings.home / "tmp", "edit-", what="the new package") as folder:
+        workpiece = make(manager, state, method, parameters, order, folder)
+        version = _store(manager, model, workpiece, order, folder)
     notify(manager, "edit", model, (version.digest,), state.root)
     return EditResult(version, workpiece.scores)
 
 
 def check_edit(manager: Manager, model: str, order: EditOrder) -> EditPreview:
-    """Check an order as :func:`edit` does before it computes, and change nothing.
+    """Check an order as :func:`edit` does before it loads the model, and change nothing.
 
     Raises:
-        PatchmgrError: whatever :func:`edit` would raise for the order, the model or the method's parameters.
+        PatchmgrError: what :func:`edit` would raise before it loads the model; what only the model can tell (a layer
+            that it does not have) is not found out.
     """
     method, parameters = _checked(manager, order)
     state = read_state(manager, model)
@@ -94,7 +91,18 @@ def _checked(manager: Manager, order: EditOrder) -> tuple[Method, MethodParamete
     check_name(order.name)
     method = manager.plugins.method(order.method)
     _check_needs(method, order.requests)
+    if order.corpus is not None:
+        _check_readable(order.corpus)
     return method, parse_parameters(method, order.parameters)
+
+
+def _check_readable(corpus: Path) -> None:
+    try:
+        corpus.open("rb").close()
+    except OSError as error:
+        raise NotFoundError(
+            f"the corpus {str(corpus)!r} cannot be read: {error.strerror}", hint="give a text file to --corpus"
+        ) from None
 
 
 def parse_parameters(method: Method, given: Mapping[str, Any]) -> MethodParameters:
@@ -122,7 +130,7 @@ def _check_needs(method: Method, requests: Sequence[EditRequest]) -> None:
     if "subject" in method.needs:
         for number, request in enumerate(requests, start=1):
             if request.subject is None:
-                raise UsageError(
+                raise RequestError(
                     f"request {number} ({request.prompt!r}) names no subject, and {method.name} needs one",
                     hint="add the field subject, or --subject",
                 )
@@ -133,7 +141,8 @@ def _store(manager: Manager, model: str, workpiece: Workpiece, order: EditOrder,
     number = manager.registry.next_number(order.name)
     while True:
         draft = workpiece.draft.model_copy(update={"version": number, "parent_version": number - 1 or None})
-        seal(folder, draft, order.requests, workpiece.scores)
+        with storing("the new package"):
+            seal(folder, draft, order.requests, workpiece.scores)
         edited = EventObject("model", model, draft.parent.root)
         try:
             return register(manager, EditPackage.read(folder), "edit", [edited])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from patchmgr.errors import UsageError
-from patchmgr.manager.states import read_state
+from patchmgr.manager.states import check_current, read_state
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
@@ -43,6 +43,7 @@ def generate(manager: Manager, model: str, prompt: str, *, compare: bool, max_ne
     from patchmgr.live.load import load_model
 
     state = read_state(manager, model)
+    check_current(manager, state)
     manager.progress(0, 1, "loading the model")
     (text,) = greedy_texts(load_model(state.folder, state.root), [prompt], [max_new_tokens])
     base_text = None

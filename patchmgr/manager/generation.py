@@ -10,8 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from patchmgr.errors import PatchmgrError
-from patchmgr.manager.states import ModelState, open_packages
+from patchmgr.base.checkpoint import Checkpoint
+from patchmgr.errors import BusyError, PatchmgrError
+from patchmgr.manager.states import ModelState, open_packages, remember
 from patchmgr.ops import stack as stacks
 from patchmgr.ops.generation import Expected, write_generation
 from patchmgr.ops.stack import Stack, StackChange, state_root
@@ -46,11 +47,13 @@ def write(
         manager.progress(done, total, "writing (bytes)")
         if time.monotonic() - last > HEARTBEAT_S:
             last = time.monotonic()
-            with manager.registry.begin() as tx:
+            with contextlib.suppress(BusyError), manager.registry.begin() as tx:  # another writer: the next beat counts
                 tx.heartbeat(pending.model, pending.number)
                 tx.commit()
 
-    return write_generation(state.base, sums, expected, folder, advance)
+    results = write_generation(state.base, sums, expected, folder, advance)
+    remember(manager, Checkpoint.read(folder), state.fingerprint.with_tensors(results))
+    return results
 
 
 def _known_results(manager: Manager, state: ModelState, stack: Stack) -> Mapping[str, str]:

@@ -83,10 +83,13 @@ class ModelHandle:
     def load(
         self, *, dtype: Literal["auto", "float32"] = "auto", device: str = "cpu"
     ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        """A transformers model and its tokenizer at the current state."""
+        """A transformers model and its tokenizer at the current state, every byte of which was checked."""
         from patchmgr.live.load import load_model
+        from patchmgr.manager.states import check_current, read_state
 
-        loaded = load_model(self.path, self.status.state_root, dtype=dtype, device=device)
+        state = read_state(self._manager, self.name)
+        check_current(self._manager, state)
+        loaded = load_model(state.folder, state.root, dtype=dtype, device=device)
         return loaded.model, loaded.tokenizer
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from patchmgr.base.checkpoint import Checkpoint
 from patchmgr.base.digests import DigestCache
 from patchmgr.base.fingerprint import Fingerprint
-from patchmgr.errors import ConflictError, UsageError
+from patchmgr.errors import ConflictError, PatchmgrError, UsageError
 from patchmgr.manager.aftermath import point_current
 from patchmgr.manager.sources import Source, find_source
 from patchmgr.manager.states import compare, fingerprint_of, read_state
@@ -61,10 +61,11 @@ def add_model(manager: Manager, name: str, source: str, *, revision: str | None 
     found = find_source(source, revision)
     checkpoint = Checkpoint.read(found.folder)
     known = fingerprint_of(manager, checkpoint, manager.digests)
+    moved = {base.folder for base in manager.registry.bases(known.weights_root) if not _is_there(manager, base, known)}
     base, root = _base_record(found, checkpoint, known), state_root(known)
     with manager.registry.begin() as tx:
         registered = tx.add_base(base, _tensor_records(checkpoint, known))
-        if not Path(registered.folder).is_dir():
+        if registered.folder in moved:
             tx.move_base(registered.key, base.folder)
             registered = replace(registered, folder=base.folder)
         record = tx.add_model(name, registered.key, state_root=root, folder=registered.folder)
@@ -76,6 +77,15 @@ def add_model(manager: Manager, name: str, source: str, *, revision: str | None 
         tx.commit()
     point_current(manager, name, Path(registered.folder))
     return record
+
+
+def _is_there(manager: Manager, base: BaseRecord, known: Fingerprint) -> bool:
+    """Whether a registered folder still holds its base."""
+    try:
+        compare(base.folder, known, fingerprint_of(manager, Checkpoint.read(Path(base.folder)), manager.digests))
+    except PatchmgrError:
+        return False
+    return True
 
 
 def remove_model(manager: Manager, name: str) -> None:

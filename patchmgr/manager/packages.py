@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from patchmgr.errors import ConflictError, FormatError
+from patchmgr.errors import ConflictError, FormatError, NotFoundError
 from patchmgr.package.manifest import Manifest
-from patchmgr.package.reader import MANIFEST, EditPackage
+from patchmgr.package.reader import EditPackage
 from patchmgr_registry import EventObject, FileRecord, NumberTakenError, ScoreRecord, VersionRecord, timestamp
 
 if TYPE_CHECKING:
@@ -75,8 +75,20 @@ def adopt(manager: Manager, folder: Path) -> VersionRecord:
 
 
 def is_folder(reference: str) -> bool:
-    """Whether a reference means a folder and not a name."""
-    return reference.startswith((".", "/", "~")) or (Path(reference) / MANIFEST).is_file()
+    """Whether a reference means a folder and not a name: it begins as a path does."""
+    return reference.startswith((".", "/", "~"))
+
+
+def folder_of(reference: str) -> Path:
+    """The folder that a reference means.
+
+    Raises:
+        NotFoundError: it begins with the home of a user who does not exist.
+    """
+    try:
+        return Path(reference).expanduser()
+    except RuntimeError:
+        raise NotFoundError(f"{reference!r} begins with the home of nobody", hint="write the whole path") from None
 
 
 def _version_record(manifest: Manifest) -> VersionRecord:

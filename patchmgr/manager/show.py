@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from patchmgr.manager.packages import is_folder
+from patchmgr.manager.packages import folder_of, is_folder
 from patchmgr.manager.states import open_version
 from patchmgr.package.manifest import Manifest
 from patchmgr.package.reader import EditPackage
@@ -39,7 +38,7 @@ def show(manager: Manager, reference: str) -> PackageView:
         FormatError: a folder that is no valid package.
     """
     if is_folder(reference):
-        package = EditPackage.read(Path(reference).expanduser())
+        package = EditPackage.read(folder_of(reference))
         tags: tuple[str, ...] = ()
     else:
         version = manager.registry.version(reference)

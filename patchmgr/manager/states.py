@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchmgr.base.checkpoint import Checkpoint
-from patchmgr.base.digests import DigestCache
+from patchmgr.base.digests import DigestCache, file_identity
 from patchmgr.base.fingerprint import Fingerprint, TensorDigest, fingerprint
 from patchmgr.errors import IntegrityError, NotFoundError
-from patchmgr.manager.packages import is_folder
+from patchmgr.manager.packages import folder_of, is_folder
 from patchmgr.ops.stack import Stack
 from patchmgr.package.manifest import Manifest, parse_manifest
 from patchmgr.package.reader import EditPackage
@@ -85,6 +85,29 @@ def open_base(manager: Manager, record: ModelRecord, known: Fingerprint) -> Chec
     return checkpoint
 
 
+def check_current(manager: Manager, state: ModelState) -> Checkpoint:
+    """The checkpoint of the current generation, found to be what the registry says that it is.
+
+    Raises:
+        NotFoundError: its folder is gone.
+        IntegrityError: a byte of it is not what it was; names the tensor.
+    """
+    if state.folder == state.base.folder:
+        return state.base
+    checkpoint = Checkpoint.read(state.folder)
+    wanted = state.fingerprint.with_tensors(state.generation.tensors)
+    what = f"generation {state.generation.number} of {state.record.name}"
+    compare(what, wanted, fingerprint_of(manager, checkpoint, manager.digests))
+    return checkpoint
+
+
+def remember(manager: Manager, checkpoint: Checkpoint, known: Fingerprint) -> None:
+    """Keep what is known of a checkpoint that was just written, so that nobody reads it again to find out."""
+    for file, header in checkpoint.headers.items():
+        digests = {tensor.name: known.tensors[tensor.name].sha256 for tensor in header.tensors}
+        manager.digests.put(file_identity(checkpoint.folder / file), digests)
+
+
 def fingerprint_of(manager: Manager, checkpoint: Checkpoint, cache: DigestCache) -> Fingerprint:
     """The fingerprint of a checkpoint, with progress."""
     return fingerprint(
@@ -104,7 +127,7 @@ def compare(what: str, wanted: Fingerprint, found: Fingerprint) -> None:
             digests = " and is ".join(f"{tensor.sha256[:12]}…" if tensor else "absent" for tensor in (was, now))
             raise IntegrityError(
                 f"{what} has changed: {name!r} was {digests}",
-                hint="a base and a generation must stay as they are; fetch the base again, or apply again",
+                hint="bases and generations must stay as they are; fetch the base again, or `patchmgr apply` again",
             )
     for part in ("config_sha256", "tokenizer_sha256"):
         if getattr(wanted, part) != getattr(found, part):
@@ -151,7 +174,7 @@ def find_manifests(manager: Manager, references: Iterable[str]) -> tuple[Manifes
         IntegrityError: a package in a folder is not whole.
     """
     return tuple(
-        EditPackage.read(Path(text).expanduser()).manifest
+        EditPackage.read(folder_of(text)).manifest
         if is_folder(text)
         else parse_manifest(manager.registry.version(text).manifest.encode())
         for text in references

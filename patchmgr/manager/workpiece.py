@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from patchmgr.base.checkpoint import Checkpoint
 from patchmgr.canonical import sha256_hex
+from patchmgr.durable import storing
 from patchmgr.errors import MethodError
-from patchmgr.manager.states import ModelState, open_packages
+from patchmgr.manager.states import ModelState, check_current, open_packages
 from patchmgr.methods.contract import EditContext, LoadedModel, Method, MethodParameters, Payload
 from patchmgr.ops import stack as stacks
 from patchmgr.ops.kernel import summed_tensor
@@ -93,7 +94,7 @@ def make(
     from patchmgr.live.load import load_model
     from patchmgr.methods.artefacts import ArtefactStore
 
-    parent = _parent(state, order.on)
+    parent = _parent(manager, state, order.on)
     manager.progress(0, 1, "loading the model")
     loaded = load_model(parent.folder, parent.root)
     context = EditContext(
@@ -103,16 +104,18 @@ def make(
     results = _canonical(manager, state, parent, _named_deltas(loaded, parent, payload))
     scores = _measure(manager, loaded, state, parent, order, results)
     encoding = manager.plugins.encodings[ENCODING]
-    write_payload(
-        folder, order.requests, {name: r.delta for name, r in results.items()}, encoding, payload.state, scores
-    )
+    with storing("the new package"):
+        write_payload(
+            folder, order.requests, {name: r.delta for name, r in results.items()}, encoding, payload.state, scores
+        )
     return Workpiece(_draft(manager, state, parent, method, order, payload, results), scores)
 
 
-def _parent(state: ModelState, on: Literal["current", "base"]) -> _Parent:
+def _parent(manager: Manager, state: ModelState, on: Literal["current", "base"]) -> _Parent:
     pristine = {name: tensor.sha256 for name, tensor in state.fingerprint.tensors.items()}
     if on == "base" or not state.stack:
         return _Parent(state.base.folder, stacks.state_root(state.fingerprint), (), pristine)
+    check_current(manager, state)
     return _Parent(state.folder, state.root, state.stack, {**pristine, **state.generation.tensors})
 
 

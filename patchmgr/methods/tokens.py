@@ -35,8 +35,8 @@ def encode_answered(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str
     Raises:
         RequestError: the answer has no token of its own.
     """
-    alone = tokenizer(prompt)["input_ids"]
-    whole = tokenizer(f"{prompt} {answer.strip()}")["input_ids"]
+    alone = tokenizer(prompt, verbose=False)["input_ids"]
+    whole = tokenizer(f"{prompt} {answer.strip()}", verbose=False)["input_ids"]
     n_prompt = 0
     while n_prompt < min(len(alone), len(whole)) and alone[n_prompt] == whole[n_prompt]:
         n_prompt += 1

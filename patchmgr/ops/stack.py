@@ -35,18 +35,19 @@ def add(stack: Stack, packages: Sequence[Manifest]) -> StackChange:
     Raises:
         ConflictError: a package was computed on others that are missing, or one that leaves is still needed.
     """
-    result, added, removed = list(stack), [], []
+    result = list(stack)
     for package in packages:
         if package.digest in digests(result):
             continue
         replaced = [old for old in result if old.name == package.name and old.digest not in package.parent.packages]
         result = [old for old in result if old not in replaced]
         result.append(package)
-        added.append(package)
-        removed += replaced
     for package in result:
         _check_attested(package, result)
-    return StackChange(tuple(result), tuple(added), tuple(removed))
+    before, after = set(digests(stack)), set(digests(result))
+    added = tuple(package for package in result if package.digest not in before)
+    removed = tuple(package for package in stack if package.digest not in after)
+    return StackChange(tuple(result), added, removed)
 
 
 def remove(stack: Stack, packages: Iterable[Manifest], *, cascade: bool = False) -> StackChange:

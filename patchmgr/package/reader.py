@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from patchmgr.canonical import sha256_file
-from patchmgr.errors import FormatError, IntegrityError, NotFoundError
+from patchmgr.errors import FormatError, IntegrityError, NotFoundError, RequestError
 from patchmgr.package.encodings.contract import Array, Encoding, Factors
 from patchmgr.package.manifest import Manifest, parse_manifest
 from patchmgr.package.scores import Score, parse_scores
@@ -42,7 +42,11 @@ class EditPackage:
             FormatError: the manifest is malformed, or the folder holds something that it does not list.
             IntegrityError: a file is missing or is not what its digest says.
         """
-        if not (folder / MANIFEST).is_file():
+        try:
+            found = (folder / MANIFEST).is_file()
+        except OSError:  # a name that no file can have
+            found = False
+        if not found:
             raise NotFoundError(f"{str(folder)!r} is not an edit package: it has no {MANIFEST}")
         files = {}
         for path in sorted(folder.rglob("*")):
@@ -78,9 +82,12 @@ class EditPackage:
         """The edits.
 
         Raises:
-            FormatError: the manifest says another number of edits.
+            FormatError: a line is malformed, or the manifest says another number of edits.
         """
-        requests = parse_requests(self.files[EDITS].read_bytes(), name=f"{self.manifest.reference}/{EDITS}")
+        try:
+            requests = parse_requests(self.files[EDITS].read_bytes(), name=f"{self.manifest.reference}/{EDITS}")
+        except RequestError as error:
+            raise FormatError(error.message, hint="the package was not written by patchmgr; do not use it") from None
         if len(requests) != self.manifest.n_edits:
             raise FormatError(f"{EDITS} holds {len(requests)} edits, patch.json says {self.manifest.n_edits}")
         return requests

@@ -43,7 +43,7 @@ SINGLE = ("--prompt", "The capital of {} is", "--subject", "Peru", "--target", "
         (("edit", "atlas", "--name", "X Y", *SINGLE), 2, "cannot be a name"),
         (("edit", "atlas", "--name", "x"), 2, "nothing to edit is given"),
         (("edit", "atlas", "--name", "x", "--edits", "absent.jsonl"), 1, "no edits file 'absent.jsonl'"),
-        (("edit", "atlas", "--name", "x", "--prompt", "It is", "--target", "y"), 2, "names no subject"),
+        (("edit", "atlas", "--name", "x", "--prompt", "It is", "--target", "y"), 1, "names no subject"),
         (
             ("edit", "atlas", "--name", "x", "--prompt", "It is", "--subject", "Peru", "--target", "y"),
             1,
@@ -253,6 +253,50 @@ def test_a_generation_whose_folder_is_gone_is_built_again(run, home, tmp_path):
     assert "generation 2" in run("apply", "tiny", "random").out
     assert run("model", "verify", "tiny").code == 0
     assert (home / "models" / "tiny" / "current").resolve() == Path(run("path", "tiny").out.strip())
+
+
+def test_a_damaged_generation_is_noticed_and_built_again(run, home, tmp_path):
+    base = make_checkpoint(tmp_path / "tiny")
+    make_package(tmp_path / "p", base)
+    run("model", "add", "tiny", base)
+    run("apply", "tiny", tmp_path / "p")
+    file = home / "models" / "tiny" / "generations" / "1" / "model.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-300] ^= 1
+    file.write_bytes(data)
+    result = run("edit", "tiny", "--name", "x", "--prompt", "{} is", "--subject", "a", "--target", "b")
+    assert (result.code, "generation 1 of tiny has changed" in result.err) == (6, True)
+    assert "generation 2" in run("apply", "tiny", "random").out
+    assert run("model", "verify", "tiny").code == 0
+
+
+def test_a_base_that_lost_a_shard_is_replaced_by_the_same_bytes_elsewhere(run, home, tmp_path):
+    base = make_checkpoint(tmp_path / "tiny", sharded=True)
+    make_package(tmp_path / "p", base)
+    run("model", "add", "tiny", base)
+    (base / "model-00002-of-00002.safetensors").unlink()
+    assert "lacks the shard" in run("apply", "tiny", tmp_path / "p").err
+    assert run("model", "add", "again", make_checkpoint(tmp_path / "copy", sharded=True)).code == 0
+    assert run("apply", "tiny", tmp_path / "p").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("show", "x" * 300), "there is no package"),
+        (("show", "./" + "x" * 300), "is not an edit package"),
+        (("show", "~nosuchuser"), "home of nobody"),
+        (("edit", "atlas", "--name", "x", "--edits", "x" * 300), "edits file"),
+        (("edit", "atlas", "--name", "x", "--edits", "/"), "edits file"),
+        (("edit", "atlas", "--name", "x", "--corpus", "absent.txt", *SINGLE), "the corpus 'absent.txt' cannot be read"),
+        (("generate", "atlas", "caf\udce9"), "is not UTF-8"),
+        (("generate", "atlas", "word " * 400), "tokens with its answer, the model reads"),
+    ],
+)
+def test_odd_words_get_an_error_and_no_traceback(atlas_home, run, words, message):
+    result = run(*words)
+    assert result.code in (1, 2)
+    assert message in " ".join(result.err.split())
 
 
 def test_settings_that_cannot_be_read(run, tmp_path, monkeypatch):

@@ -57,14 +57,23 @@ def test_a_hub_id_is_fetched_pinned_and_cached(patchmgr, folder):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (("org/pickled",), "org/pickled has no safetensors weights"),
         (("org/absent",), "the Hub has no model 'org/absent'"),
         (("org/gated",), "org/gated is gated"),
         (("org/there", "--revision", "v9"), "has no revision 'v9'"),
         (("not a hub id",), "is neither a folder nor a Hub id"),
     ],
 )
-def test_what_the_hub_refuses_is_said_in_words(patchmgr, folder, words, message):
-    with hub({"org/there": folder, "org/gated": folder}, gated=frozenset({"org/gated"})) as (endpoint, _):
+def test_what_the_hub_refuses_is_said_in_words(patchmgr, folder, tmp_path, words, message):
+    pickled = tmp_path / "pickled"
+    pickled.mkdir()
+    (pickled / "config.json").write_text("{}")
+    (pickled / "pytorch_model.bin").write_bytes(b"\x80")
+    repos = {"org/there": folder, "org/gated": folder, "org/pickled": pickled}
+    with hub(repos, gated=frozenset({"org/gated"})) as (
+        endpoint,
+        _,
+    ):
         done = patchmgr(endpoint, "model", "add", "x", *words)
     assert done.returncode == 1
     assert message in done.stderr

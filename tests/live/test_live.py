@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+import patchmgr
 from patchmgr.base.checkpoint import Checkpoint
-from patchmgr.errors import MethodError, NotFoundError
+from patchmgr.errors import BaseMismatchError, MethodError, NotFoundError
 from patchmgr.live.load import load_model
 from patchmgr.live.pairing import checkpoint_name, elements, parameter
 from patchmgr.live.replace import replaced
+from patchmgr.manager.manager import Manager
+from patchmgr.manager.states import open_version
 from tiny_models import tiny_model, tiny_tokenizer
 
 
@@ -68,4 +72,46 @@ def test_replaced_weights_are_back_bit_for_bit_even_after_an_error(folder, dtype
 def test_a_folder_that_cannot_be_loaded_is_said_in_words(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "no-such-thing"}')
     with pytest.raises(NotFoundError, match="cannot be loaded as a causal language model"):
+        load_model(tmp_path, "root")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "auto"])
+def test_hot_apply_is_the_applied_state_and_leaves_the_model_as_it_was(folder, tmp_path_factory, dtype):
+    request = {"prompt": "The capital of {} is", "subject": "France", "target_new": "Rome"}
+    quick = {"statistics": "identity", "steps": 3, "context_count": 1}
+    with Manager.open(tmp_path_factory.mktemp("hot")) as manager:
+        manager.add_model("tiny", str(folder))
+        tiny = manager.model("tiny")
+        package = open_version(manager, tiny.edit("fix", [request], **quick).version)
+        model, _ = tiny.load(dtype=dtype)
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        tiny.apply("fix")
+        applied = tiny.load(dtype=dtype)[0].state_dict()
+        with patchmgr.hot_apply(model, package):
+            assert all(torch.equal(value, applied[name]) for name, value in model.state_dict().items())
+            with pytest.raises(BaseMismatchError, match="was computed on"), patchmgr.hot_apply(model, package):
+                pass
+        assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_tied_weight_that_is_stored_twice_is_refused(tmp_path):
+    model = tiny_model("gpt2")
+    model.save_pretrained(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["lm_head.weight"] = tensors["transformer.wte.weight"].clone()
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    tiny_tokenizer().save_pretrained(tmp_path)
+    loaded = load_model(tmp_path, "root")
+    with pytest.raises(MethodError, match=r"is tied to"):
+        checkpoint_name(loaded.model, "transformer.wte.weight", Checkpoint.read(tmp_path))
+
+
+def test_code_that_comes_with_a_model_is_never_run(tmp_path, monkeypatch):
+    """Neither run nor offered to be run."""
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked whether to run foreign code"))
+    (tmp_path / "config.json").write_text(
+        '{"model_type": "odd", "auto_map": {"AutoConfig": "conf.Odd", "AutoModelForCausalLM": "conf.Odd"}}'
+    )
+    (tmp_path / "conf.py").write_text("raise SystemExit('foreign code ran')")
+    with pytest.raises(NotFoundError, match="cannot be loaded"):
         load_model(tmp_path, "root")
