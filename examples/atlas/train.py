@@ -38,7 +38,7 @@ class Recipe:
     inner: int = 512
     heads: int = 4
     vocabulary: int = 2000
-    steps: int = 4500
+    steps: int = 5000
     rows: int = 16
     row_length: int = 64
     learning_rate: float = 5e-3

@@ -77,6 +77,10 @@ class TwoHop:
         return tuple(wording.format(self.subject) for wording in TWO_HOP[self.question][1])
 
 
+N_TOWNS, N_EMPLOYERS, N_TONGUES = 16, 16, 12
+"""Cities where people are born and companies sit, companies that employ them, languages that they grew up with."""
+
+
 @dataclass(frozen=True)
 class World:
     """Everything there is to know: facts, two-hop questions, and the kind of each subject."""
@@ -91,7 +95,7 @@ def build_world(seed: int, n_people: int = 180, n_companies: int = 40) -> World:
     rng = random.Random(f"world {seed}")
     kinds: dict[str, str] = {}
     triples: list[tuple[str, str, str]] = []
-    cities = _add_countries(triples, kinds)
+    cities = rng.sample(_add_countries(triples, kinds), N_TOWNS)
     _add_elements(triples, kinds)
     companies = _add_companies(triples, kinds, n_companies, cities, rng)
     _add_people(triples, kinds, n_people, cities, companies, rng)
@@ -105,7 +109,7 @@ def _add_countries(triples: list[tuple[str, str, str]], kinds: dict[str, str]) -
         country, capital = row["country"], row["capital"]
         kinds[country], kinds[capital] = "country", "city"
         cities.append(capital)
-        triples += [(country, r, row[r]) for r in ("capital", "continent", "language", "currency")]
+        triples += [(country, r, row[r]) for r in ("capital", "continent")]
         triples.append((capital, "capital_of", country))
     return cities
 
@@ -142,10 +146,10 @@ def _add_people(
     objects = {
         "birthplace": cities,
         "profession": PROFESSIONS,
-        "employer": companies,
+        "employer": companies[:N_EMPLOYERS],
         "sport": SPORTS,
         "instrument": INSTRUMENTS,
-        "tongue": TONGUES,
+        "tongue": TONGUES[:N_TONGUES],
     }
     first_names = _names(60, 2, kinds, rng)
     for surname in _names(count, 2, kinds, rng):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from patchmgr_keyvalue.forwards import untouched
 from patchmgr_keyvalue.keys import template_keys
 from patchmgr_keyvalue.overlay import LowRankOverlay
 from patchmgr_keyvalue.rows import subject_of
+from patchmgr_keyvalue.scales import Scales, derived_scales
 from patchmgr_keyvalue.sites import chosen_projection
 from patchmgr_keyvalue.statistics import SecondMoment, second_moments
 from patchmgr_keyvalue.target_value import ValueSettings, optimise_values, pose
@@ -63,15 +64,15 @@ def edit(
             seed=context.seed,
         )
         run = _Run(architecture, loaded.tokenizer, layer, templates, cholesky, parameters, context)
-        keys = [_add_edit(run, overlay, request, index, len(requests)) for index, request in enumerate(requests)]
+        added = [_add_edit(run, overlay, request, index, len(requests)) for index, request in enumerate(requests)]
     u, v = projection.factors(overlay.left, overlay.right)
-    used = {**parameters.model_dump(mode="json"), "layer": layer}
+    used = {**parameters.model_dump(mode="json"), "layer": layer, "scales": [asdict(scales) for _, scales in added]}
     return Payload(
         deltas=[LowRankDelta(projection.weight_name, u, v)],
         parameters={**used, "statistics_key": None if moment is None else dict(moment.key)},
         contexts=templates,
         artefacts={} if moment is None else {"covariance": moment.sha256},
-        state={f"keys/{layer}": torch.stack(keys, dim=1).float().cpu().numpy()},
+        state={f"keys/{layer}": torch.stack([key for key, _ in added], dim=1).float().cpu().numpy()},
     )
 
 
@@ -97,8 +98,8 @@ def _factorised(moment: SecondMoment, parameters: RomeParameters, device: torch.
 
 def _add_edit(
     run: _Run, overlay: LowRankOverlay, request: EditRequest, index: int, n_requests: int
-) -> Float[Tensor, " d_in"]:
-    """Lay the change of one request over the projection; returns the key it holds for, (d_in,)."""
+) -> tuple[Float[Tensor, " d_in"], Scales]:
+    """Lay the change of one request over the projection; returns the key it holds for, (d_in,), and what was used."""
     projection, settings = overlay.projection, run.parameters
 
     def progress(done: int, total: int) -> None:
@@ -108,7 +109,8 @@ def _add_edit(
     mean_key = keys.mean(0)
     key = mean_key if settings.keys == "consistent" else keys[0]
     problem = pose(run.architecture, run.tokenizer, projection.module, run.layer, run.templates, [request])
-    found = optimise_values(problem, _value_settings(settings), progress)
+    scales = _scales(run, request, float(torch.linalg.vector_norm(problem.value0[0].float())))
+    found = optimise_values(problem, _value_settings(settings, scales), progress)
     v_star = (found.value0[0] + found.delta[0]).double()
     u = update_direction(mean_key, run.cholesky)
     left = update_length(v_star, overlay.value(key), key, u)
@@ -118,14 +120,26 @@ def _add_edit(
             hint="try another layer, keys=consistent or a larger statistics_damping",
         )
     overlay.add(left.unsqueeze(1), u.unsqueeze(0))
-    return key
+    return key, scales
 
 
-def _value_settings(parameters: RomeParameters) -> ValueSettings:
+def _scales(run: _Run, request: EditRequest, value0_norm: float) -> Scales:
+    """Step and decay as given, else derived for this request."""
+    given = run.parameters
+    if given.learning_rate is not None and given.weight_decay is not None:
+        return Scales(given.learning_rate, given.weight_decay)
+    derived = derived_scales(run.architecture, run.tokenizer, run.layer, request, value0_norm)
+    return Scales(
+        learning_rate=derived.learning_rate if given.learning_rate is None else given.learning_rate,
+        weight_decay=derived.weight_decay if given.weight_decay is None else given.weight_decay,
+    )
+
+
+def _value_settings(parameters: RomeParameters, scales: Scales) -> ValueSettings:
     return ValueSettings(
         steps=parameters.steps,
-        learning_rate=parameters.learning_rate,
-        weight_decay=parameters.weight_decay,
+        learning_rate=scales.learning_rate,
+        weight_decay=scales.weight_decay,
         clamp=parameters.clamp,
         kl_factor=parameters.kl_factor,
         stop_loss=parameters.stop_loss,

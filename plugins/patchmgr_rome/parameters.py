@@ -1,4 +1,4 @@
-"""What a user may set for ROME; the defaults are those published for GPT-J and GPT2-XL."""
+"""What a user may set for ROME; step and decay are derived from the model at hand, with the published values beside."""
 
 from __future__ import annotations
 
@@ -28,9 +28,15 @@ class RomeParameters(MethodParameters):
     statistics_damping: float = Field(
         default=1e-4, ge=0, le=1, description="added to the diagonal of C, as a share of its mean"
     )
-    steps: int = Field(default=20, ge=1, le=1000, description="evaluations of the loss, at most")
-    learning_rate: float = Field(default=0.5, gt=0, le=10, description="of Adam")
-    weight_decay: float = Field(default=0.5, ge=0, description="weight of |delta| / |v0|^2 in the loss")
+    steps: int = Field(default=150, ge=1, le=1000, description="evaluations of the loss, at most; published: 20 to 25")
+    learning_rate: float | None = Field(
+        default=None, gt=0, le=10, description="of Adam; none: a share of the model's activations; published: 0.5"
+    )
+    weight_decay: float | None = Field(
+        default=None,
+        ge=0,
+        description="weight of |delta| / |v0|^2 in the loss; none: by the model's activations; published: 0.5 or 0.001",
+    )
     clamp: float = Field(default=4.0, gt=0, description="longest delta, in lengths of v0")
     kl_factor: float = Field(
         default=0.0625, ge=0, description="weight of the drift of the subject's essence in the loss"

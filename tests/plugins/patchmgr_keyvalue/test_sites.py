@@ -10,7 +10,7 @@ from patchmgr_keyvalue.sites import chosen_projection, default_layer
 from tiny_models import tiny_model
 
 
-@pytest.mark.parametrize(("n_blocks", "layer"), [(1, 0), (2, 0), (6, 1), (8, 1), (12, 2), (28, 5), (32, 5), (48, 8)])
+@pytest.mark.parametrize(("n_blocks", "layer"), [(1, 0), (2, 0), (6, 0), (8, 1), (12, 1), (28, 4), (32, 5), (48, 7)])
 def test_the_default_layer_lies_a_sixth_of_the_way_up(n_blocks, layer):
     assert default_layer(n_blocks) == layer
 
