@@ -41,7 +41,7 @@ def tokenizer() -> Tokenizer:
 
 
 def test_every_fact_has_a_relation_and_known_wordings(world: World) -> None:
-    assert len(world.facts) > 2000
+    assert len(world.facts) > 1900
     assert len({fact.id for fact in world.facts}) == len(world.facts)
     for relation in world.relations.values():
         assert len(relation.wordings) == UNUSED_WORDING + 1

@@ -16,7 +16,7 @@ from patchmgr.request import parse_request
 from patchmgr.testing.method_case import changed_copy
 from patchmgr_rome import Rome
 
-N_EDITS = 6
+N_EDITS = 8
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def says(model, tokenizer, prompt, target):
 
 
 def test_the_demo_base_says_the_new_answers_and_its_neighbours_keep_theirs(atlas, tmp_path):
-    requests = [parse_request(value, where=str(n)) for n, value in enumerate(edit_requests(N_EDITS, seed=1))]
+    requests = [parse_request(value, where=str(n)) for n, value in enumerate(edit_requests(N_EDITS, seed=0))]
     settings = Rome.parameters()  # the defaults, at the site that they choose
     context = EditContext(ArtefactStore(tmp_path))
     new, kept = [], []
@@ -43,5 +43,5 @@ def test_the_demo_base_says_the_new_answers_and_its_neighbours_keep_theirs(atlas
         new.append(says(model, atlas.tokenizer, request.text, request.target_new))
         neighbours = [probe for probe in request.locality if probe.kind == "neighborhood"]
         kept += [says(model, atlas.tokenizer, probe.prompt, probe.target) for probe in neighbours]
-    assert sum(new) >= N_EDITS - 1
-    assert sum(kept) >= 0.8 * len(kept)
+    assert sum(new) >= 0.75 * N_EDITS
+    assert sum(kept) >= 0.9 * len(kept)
