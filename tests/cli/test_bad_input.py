@@ -190,7 +190,7 @@ def test_ctrl_c_while_editing_leaves_nothing(atlas_home, run, edits_file):
     deadline = time.monotonic() + 60
     while not list((atlas_home / "tmp").glob("edit-*")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    time.sleep(4)
+    time.sleep(3)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
