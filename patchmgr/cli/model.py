@@ -44,7 +44,7 @@ def add(
 def list_models(json: JsonOpt = False) -> None:
     """List the models of the registry."""
     with manager() as registry:
-        records = registry.registry.models()
+        records = registry.list_models()
     if json:
         render.emit_json({"models": [asdict(record) for record in records]})
         return
@@ -65,7 +65,7 @@ def list_models(json: JsonOpt = False) -> None:
 def show(model: ModelArg, json: JsonOpt = False) -> None:
     """Show where a model's base came from and what it is known by."""
     with manager() as registry:
-        record = registry.registry.model(model)
+        record = registry.show_model(model)
     if json:
         render.emit_json({"model": asdict(record)})
         return

@@ -88,6 +88,14 @@ class Manager:
 
         return add_model(self, name, source, revision=revision)
 
+    def list_models(self) -> tuple[ModelRecord, ...]:
+        """Every model, by name."""
+        return self.registry.models()
+
+    def show_model(self, name: str) -> ModelRecord:
+        """Where a model's base came from and what it is known by; NotFoundError when there is none."""
+        return self.registry.model(name)
+
     def remove_model(self, name: str) -> None:
         """Forget a model and its generations; packages and events stay."""
         from patchmgr.manager.model import remove_model

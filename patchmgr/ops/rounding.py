@@ -23,7 +23,8 @@ def decode(bits: Array, dtype: str) -> Array:
         return bits.view("<f4").astype(np.float64)
     if dtype == "F16":
         return bits.view("<f2").astype(np.float64)
-    return (bits.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a NaN stays one
+        return (bits.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
 
 
 def encode(values: Array, dtype: str) -> Array:
