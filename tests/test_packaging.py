@@ -79,8 +79,6 @@ def test_public_names_exist_and_are_all_that_the_package_offers():
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    if importlib.util.find_spec("hatchling") is None:
-        pytest.skip("hatchling is not installed")
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
@@ -103,8 +101,6 @@ def test_every_file_of_every_package_is_in_the_wheel(wheel):
 
 def test_the_demo_base_is_in_the_wheel(wheel):
     folder = ROOT / "patchmgr" / "demo" / "atlas"
-    if not folder.is_dir():
-        pytest.skip("the demo base is not built")
     shipped = set(wheel.namelist())
     assert {f"patchmgr/demo/atlas/{path.name}" for path in folder.iterdir()} <= shipped
     assert "patchmgr/demo/atlas/model.safetensors" in shipped
