@@ -115,7 +115,11 @@ def make(
         manager.progress(0, 1, "loading the model")
         loaded = load_model(parent.folder, parent.root)
     context = EditContext(
-        ArtefactStore(manager.settings.artefacts), seed=order.seed, corpus=order.corpus, progress=manager.progress
+        ArtefactStore(manager.settings.artefacts),
+        seed=order.seed,
+        corpus=order.corpus,
+        progress=manager.progress,
+        past_state=_past_state(manager, parent.stack, method),
     )
     with metered() as meter:
         payload = method.edit(loaded, order.requests, parameters, context)
@@ -134,6 +138,12 @@ def _parent(manager: Manager, state: ModelState, on: Literal["current", "base"])
         return _Parent(state.base.folder, stacks.state_root(state.fingerprint), (), pristine)
     check_current(manager, state)
     return _Parent(state.folder, state.root, state.stack, {**pristine, **state.generation.tensors})
+
+
+def _past_state(manager: Manager, stack: stacks.Stack, method: Method) -> tuple[Mapping[str, Any], ...]:
+    """What the method kept in the packages of a stack that it made itself."""
+    own = [manifest for manifest in stack if manifest.method.name == method.name]
+    return tuple(package.state for package in open_packages(manager, own))
 
 
 def _canonical(

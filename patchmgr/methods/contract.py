@@ -55,6 +55,8 @@ class EditContext:
     """A text file for statistics; None: the model's own samples."""
     progress: Callable[[int, int, str], None] = _no_progress
     """Called with (done, total, what)."""
+    past_state: tuple[Mapping[str, np.ndarray[Any, Any]], ...] = ()
+    """``Payload.state`` of the packages of this method that the edited state carries, in their order."""
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,16 @@ class EditPackage:
         """The scores that were measured when the package was made."""
         return parse_scores(self.files[SCORES].read_bytes()) if SCORES in self.files else ()
 
+    @cached_property
+    def state(self) -> Mapping[str, Array]:
+        """What the method keeps for later edits; empty where it keeps nothing.
+
+        Raises:
+            FormatError: the file cannot be read.
+        """
+        path = self.files.get(STATE)
+        return {} if path is None else _load_arrays(path, STATE, self.manifest.reference)
+
     def deltas(self, encodings: Mapping[str, Encoding]) -> dict[str, Delta]:
         """The delta of each touched tensor, by its name in the checkpoint.
 
@@ -105,7 +115,10 @@ class EditPackage:
         """
         if self.manifest.kind != "weights":
             return {}
-        arrays = _load_arrays(self.files.get(WEIGHTS), self.manifest.reference)
+        path = self.files.get(WEIGHTS)
+        if path is None:
+            raise FormatError(f"{self.manifest.reference} is a weights package without {WEIGHTS}")
+        arrays = _load_arrays(path, WEIGHTS, self.manifest.reference)
         deltas = {}
         for tensor in self.manifest.tensors:
             encoding = encodings.get(tensor.encoding)
@@ -142,13 +155,11 @@ def _check_file(manifest: Manifest, name: str, path: Path | None, size_bytes: in
         )
 
 
-def _load_arrays(path: Path | None, reference: str) -> dict[str, Array]:
+def _load_arrays(path: Path, name: str, reference: str) -> dict[str, Array]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    if path is None:
-        raise FormatError(f"{reference} is a weights package without {WEIGHTS}")
     try:
         return load_file(path)
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:  # a dtype numpy lacks
-        raise FormatError(f"{reference}: {WEIGHTS} cannot be read ({error})") from None
+        raise FormatError(f"{reference}: {name} cannot be read ({error})") from None

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from patchmgr.methods.contract import MethodParameters
+from patchmgr_keyvalue.settings import ValueParameters
 
 
-class RomeParameters(MethodParameters):
+class RomeParameters(ValueParameters):
     """Parameters of ROME."""
 
     layer: int | None = Field(
@@ -20,28 +20,6 @@ class RomeParameters(MethodParameters):
         description="paper: mean key for the direction, the plain prompt's key for the length, as published; "
         "consistent: the mean key for both (R-ROME), steadier under many edits",
     )
-    statistics: Literal["covariance", "identity"] = Field(
-        default="covariance", description="covariance: the keys' second moment C; identity: C = I, nothing to compute"
-    )
-    statistics_tokens: int = Field(default=20_000, ge=1, description="tokens of text that C is taken from")
-    statistics_seed: int = Field(default=0, ge=0, description="seed of the sampled text, when no corpus is given")
-    statistics_damping: float = Field(
-        default=1e-4, ge=0, le=1, description="added to the diagonal of C, as a share of its mean"
-    )
-    steps: int = Field(default=150, ge=1, le=1000, description="evaluations of the loss, at most; published: 20 to 25")
-    learning_rate: float | None = Field(
-        default=None, gt=0, le=10, description="of Adam; none: a share of the model's activations; published: 0.5"
-    )
-    weight_decay: float | None = Field(
-        default=None,
-        ge=0,
-        description="weight of |delta| / |v0|^2 in the loss; none: by the model's activations; published: 0.5 or 0.001",
-    )
-    clamp: float = Field(default=4.0, gt=0, description="longest delta, in lengths of v0")
-    kl_factor: float = Field(
-        default=0.0625, ge=0, description="weight of the drift of the subject's essence in the loss"
-    )
-    stop_loss: float = Field(default=0.05, ge=0, description="stop below this loss")
     context_lengths: tuple[Annotated[int, Field(ge=1, le=100)], ...] = Field(
         default=(5, 10), description="tokens of the sampled texts before the prompt"
     )
