@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from patchmgr_keyvalue.settings import KeyValueParameters, Layers
+from patchmgr.methods.parameters import Layers
+from patchmgr_keyvalue.settings import KeyValueParameters
 
 
 class MemitParameters(KeyValueParameters):
