@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from corpus import tokenizer_text
+from corpus import Rows, rows_of_pass, tokenizer_text
 from ship import ship
 from tokens import train_tokenizer
 from train import Progress, Recipe, train
@@ -45,13 +45,17 @@ def main() -> None:
     tokenizer = _tokenizer(work / "tokenizer.json", world, recipe)
     checkpoint = work / "checkpoint.safetensors"
     every, device = options.save_every, options.device
-    model = train(world, tokenizer, recipe, checkpoint, device, every, _Clock())
+
+    def rows_of(turn: int) -> Rows:
+        return rows_of_pass(world, tokenizer, recipe.mix, recipe.seed, turn, recipe.row_length)
+
+    model = train(rows_of, recipe, checkpoint, device, every, Clock())
     figures = ship(options.out, world, tokenizer, model, recipe)
     for name, share in figures.items():
         print(f"{name}: {share:.1%}", file=sys.stderr)
 
 
-class _Clock:
+class Clock:
     """Prints each progress report with the time taken and the time left."""
 
     def __init__(self) -> None:

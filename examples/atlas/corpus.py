@@ -66,16 +66,22 @@ def tokenizer_text(world: World, seed: int) -> Iterator[str]:
 def rows_of_pass(world: World, tokenizer: Tokenizer, mix: Mix, seed: int, turn: int, row_length: int) -> Rows:
     """The rows of pass number `turn`; they depend on nothing but the arguments."""
     groups = list(sentences_of_pass(world, mix, seed, turn))
+    return packed_rows(groups, tokenizer, mix.object_weight, random.Random(f"rows {seed} {turn}"), row_length)
+
+
+def packed_rows(
+    groups: list[list[Saying]], tokenizer: Tokenizer, object_weight: float, rng: random.Random, row_length: int
+) -> Rows:
+    """Groups of sentences as rows: a group stays together, and half of them end with the end token."""
     parts = [p for group in groups for s in group for p in (s.before, s.prompt, s.answer)]
     ids = iter(encoding.ids for encoding in tokenizer.encode_batch(parts))
     end, dot = tokenizer.token_to_id(END), tokenizer.token_to_id(".")
-    rng = random.Random(f"rows {seed} {turn}")
     pieces: list[list[Weighted]] = []
     for group in groups:
         piece: list[Weighted] = []
         for saying in group:
             piece += [(token, 1.0) for token in (*next(ids), *next(ids))]
-            piece += [(token, mix.object_weight) for token in next(ids)]
+            piece += [(token, object_weight) for token in next(ids)]
             piece += [(dot, 1.0)] * bool(saying.answer)
         piece += [(end, 1.0)] * (rng.random() < 0.5)
         pieces.append(piece[:row_length])

@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from tokenizers import Tokenizer
 from torch.nn import functional
 from transformers import (
     GPT2Config,
@@ -21,8 +20,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from corpus import Mix, Rows, rows_of_pass
-from world import World
+from corpus import Mix, Rows
 
 N_POSITIONS = 256
 
@@ -94,15 +92,17 @@ def new_model(recipe: Recipe, end_id: int) -> PreTrainedModel:
 
 
 def train(
-    world: World,
-    tokenizer: Tokenizer,
+    rows_of: Callable[[int], Rows],
     recipe: Recipe,
     checkpoint: Path,
     device: str,
     save_every: int,
     report: Callable[[Progress], None],
 ) -> PreTrainedModel:
-    """Train to the last step, going on from `checkpoint` where there is one."""
+    """Train to the last step, going on from `checkpoint` where there is one.
+
+    `rows_of` gives the rows of a pass by its number, and always the same for the same number.
+    """
     model = new_model(recipe, end_id=0).to(device).train()
     optimizer = _optimizer(model, recipe)
     start = _restore(checkpoint, recipe, model, optimizer)
@@ -111,8 +111,7 @@ def train(
         while rows is None or step >= first + len(rows.tokens) // recipe.rows:
             first += len(rows.tokens) // recipe.rows if rows else 0
             turn += 1
-            mix, seed, length = recipe.mix, recipe.seed, recipe.row_length
-            rows = rows_of_pass(world, tokenizer, mix, seed, turn, length)
+            rows = rows_of(turn)
         if step < start:
             continue
         batch = slice((step - first) * recipe.rows, (step - first + 1) * recipe.rows)
