@@ -26,9 +26,9 @@ from transformers import (
     Qwen3Config,
 )
 
-from patchmgr.testing.tiny import tiny_tokenizer
+from patchmgr.testing.tiny import tiny_seq2seq, tiny_tokenizer
 
-__all__ = ["ARCHITECTURES", "HIDDEN", "INNER", "tiny_model", "tiny_tokenizer"]
+__all__ = ["ARCHITECTURES", "HIDDEN", "INNER", "tiny_model", "tiny_seq2seq", "tiny_tokenizer"]
 
 HIDDEN, INNER, LAYERS, HEADS, POSITIONS = 24, 40, 3, 2, 64
 

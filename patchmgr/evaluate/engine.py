@@ -23,7 +23,7 @@ from patchmgr.metrics.contract import (
 )
 
 if TYPE_CHECKING:
-    from patchmgr.evaluate.forward import PromptResult, PromptTask
+    from patchmgr.evaluate.task import PromptResult, PromptTask
     from patchmgr.methods.contract import LoadedModel
 
 BATCH_TOKENS = 2048
@@ -143,7 +143,9 @@ def _tokens(loaded: LoadedModel, questions: Sequence[Forced | Free]) -> list[_Ro
     from patchmgr.methods.tokens import encode_all, encode_all_answered
 
     pairs = [(q.prompt, q.target if isinstance(q, Forced) else q.answer) for q in questions]
-    answered = iter(encode_all_answered(loaded.tokenizer, [pair for pair in pairs if pair[1]]))
+    answered = iter(
+        encode_all_answered(loaded.tokenizer, [pair for pair in pairs if pair[1]], apart=loaded.encoder_decoder)
+    )
     free = [question.prompt for question in questions if isinstance(question, Free)]
     alone = iter(encode_all(loaded.tokenizer, free))
     rows = []
@@ -154,13 +156,16 @@ def _tokens(loaded: LoadedModel, questions: Sequence[Forced | Free]) -> list[_Ro
             rows.append(_Row(tuple(next(alone)), n_free=n_free))
         else:
             assert row is not None
-            rows.append(_Row(row.ids[: row.n_prompt], row.answer))
-        _check_length(loaded, question.prompt, len(rows[-1].prompt) + len(rows[-1].answer) + rows[-1].n_free)
+            rows.append(_Row(row.prompt, row.answer))
+        n_prompt, n_behind = len(rows[-1].prompt), len(rows[-1].answer) + rows[-1].n_free
+        _check_length(
+            loaded, question.prompt, max(n_prompt, n_behind) if loaded.encoder_decoder else n_prompt + n_behind
+        )
     return rows
 
 
 def _job(prompt: tuple[int, ...], questions: Sequence[Forced | Free], rows: Mapping[Question, _Row]) -> _Job:
-    from patchmgr.evaluate.forward import PromptTask
+    from patchmgr.evaluate.task import PromptTask
 
     of_job = tuple((question, rows[question]) for question in questions)
     answers = tuple(dict.fromkeys(row.answer for _, row in of_job if row.answer))
@@ -169,8 +174,10 @@ def _job(prompt: tuple[int, ...], questions: Sequence[Forced | Free], rows: Mapp
 
 def _answered(loaded: LoadedModel, jobs: Sequence[_Job], batch_tokens: int) -> dict[Question, Answer]:
     from patchmgr.evaluate.forward import run_prompts
+    from patchmgr.evaluate.seq2seq import run_seq2seq
 
-    results = run_prompts(loaded, [job.task for job in jobs], batch_tokens=batch_tokens)
+    run = run_seq2seq if loaded.encoder_decoder else run_prompts
+    results = run(loaded, [job.task for job in jobs], batch_tokens=batch_tokens)
     return {
         question: _answer(loaded, job.task, row, result)
         for job, result in zip(jobs, results, strict=True)
@@ -187,9 +194,15 @@ def _answer(loaded: LoadedModel, task: PromptTask, row: _Row, result: PromptResu
 
 
 def _read_text(loaded: LoadedModel, question: Text, batch_tokens: int) -> TextAnswer:
-    from patchmgr.evaluate.forward import MAX_LOGITS, run_windows
+    from patchmgr.evaluate.forward import run_windows
+    from patchmgr.evaluate.task import MAX_LOGITS
     from patchmgr.methods.tokens import encode_all
 
+    if loaded.encoder_decoder:
+        raise RequestError(
+            f"{type(loaded.model).__name__} is an encoder-decoder, which predicts no text by itself",
+            hint="leave --text and perplexity out",
+        )
     (ids,) = encode_all(loaded.tokenizer, [question.text])
     size = min(question.window, _limit(loaded) or question.window)
     windows = [ids[start : start + size] for start in range(0, len(ids), size)]
@@ -223,6 +236,6 @@ def _vocabulary(loaded: LoadedModel) -> int:
 
 
 def _rows_at_most(loaded: LoadedModel) -> int:
-    from patchmgr.evaluate.forward import MAX_LOGITS
+    from patchmgr.evaluate.task import MAX_LOGITS
 
     return max(1, MAX_LOGITS // (4 * _vocabulary(loaded)))

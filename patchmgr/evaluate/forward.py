@@ -9,43 +9,16 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from patchmgr.evaluate.task import PromptResult, PromptTask, answer_of, chunks, end_tokens, greedy, judge, padding
 from patchmgr.methods.contract import LoadedModel
 from patchmgr.methods.tokens import pad_left, pad_right
-
-MAX_LOGITS = 64 * 1024 * 1024
-"""Numbers that logits may hold at a time."""
-
-
-@dataclass(frozen=True)
-class PromptTask:
-    """What is asked behind one prompt, in tokens."""
-
-    prompt: tuple[int, ...]
-    answers: tuple[tuple[int, ...], ...]
-    """Answers to force, none twice."""
-    n_free: int
-    """Tokens to generate."""
-
-    @property
-    def width(self) -> int:
-        """Places that a row needs at most."""
-        return len(self.prompt) + max(self.n_free, *(len(answer) - 1 for answer in self.answers), 0)
-
-
-@dataclass(frozen=True)
-class PromptResult:
-    """One entry an answer of the task, and the generated tokens, cut at the end-of-text token."""
-
-    found: tuple[tuple[int, ...], ...]
-    log_probabilities: tuple[tuple[float, ...], ...]
-    free: tuple[int, ...]
 
 
 @dataclass
@@ -75,12 +48,12 @@ def run_prompts(loaded: LoadedModel, tasks: Sequence[PromptTask], *, batch_token
     log_probabilities: dict[tuple[int, int], list[float]] = {}
     rows = torch.tensor([row for row, _ in first], dtype=torch.long, device=read.logits.device)
     tokens = [[tasks[row].answers[index][0]] for row, index in first]
-    for pair, best, value in zip(first, *_judge(read.logits[rows][:, None], tokens), strict=True):
+    for pair, best, value in zip(first, *judge(read.logits[rows][:, None], tokens), strict=True):
         found[pair], log_probabilities[pair] = best, value
-    for pairs in _chunks(tasks, [pair for pair in first if len(_answer(tasks, pair)) > 1], batch_tokens):
-        logits = _force(loaded, read, [row for row, _ in pairs], [_answer(tasks, pair)[:-1] for pair in pairs])
-        later = [_answer(tasks, pair)[1:] for pair in pairs]
-        for pair, best, value in zip(pairs, *_judge(logits, later), strict=True):
+    for pairs in chunks(tasks, [pair for pair in first if len(answer_of(tasks, pair)) > 1], batch_tokens):
+        logits = _force(loaded, read, [row for row, _ in pairs], [answer_of(tasks, pair)[:-1] for pair in pairs])
+        later = [answer_of(tasks, pair)[1:] for pair in pairs]
+        for pair, best, value in zip(pairs, *judge(logits, later), strict=True):
             found[pair] += best
             log_probabilities[pair] += value
     free = _continue(loaded, read, [task.n_free for task in tasks])
@@ -106,17 +79,6 @@ def run_windows(loaded: LoadedModel, windows: Sequence[Sequence[int]]) -> list[f
         likely = of_row.gather(1, after[kept][:, None])[:, 0] - of_row.logsumexp(dim=1)
         totals.append(-float(likely.double().sum()))
     return totals
-
-
-def padding(loaded: LoadedModel) -> int:
-    """Any token does, for padded places are masked."""
-    return int(loaded.tokenizer.pad_token_id or 0)
-
-
-def end_tokens(loaded: LoadedModel) -> frozenset[int]:
-    """The tokens that end a text."""
-    end = loaded.model.generation_config.eos_token_id
-    return frozenset(end if isinstance(end, list) else [end]) - {None}
 
 
 def _read_prompts(loaded: LoadedModel, tasks: Sequence[PromptTask], *, keep: bool) -> _Read:
@@ -153,66 +115,29 @@ def _force(loaded: LoadedModel, read: _Read, rows: Sequence[int], answers: Seque
 
 def _continue(loaded: LoadedModel, read: _Read, lengths: Sequence[int]) -> list[list[int]]:
     """Greedy tokens behind each prompt, up to its length, cut at the end-of-text token. Uses the cache up."""
-    ends = end_tokens(loaded)
     texts: list[list[int]] = [[] for _ in lengths]
     wanted = [row for row, length in enumerate(lengths) if length]
     if not wanted:
         return texts
     rows = torch.tensor(wanted, dtype=torch.long, device=read.logits.device)
-    cache, mask, logits = _copied(read.cache, rows), read.mask[rows], read.logits[rows]
-    open_rows = set(wanted)
-    while True:
-        tokens = logits.argmax(dim=-1)
-        for row, token in zip(wanted, tokens.tolist(), strict=True):
-            if row in open_rows:
-                if token not in ends:
-                    texts[row].append(token)
-                if token in ends or len(texts[row]) == lengths[row]:
-                    open_rows.remove(row)
-        if not open_rows:
-            return texts
+    cache, mask = _copied(read.cache, rows), read.mask[rows]
+
+    def following(tokens: Tensor) -> Tensor:
+        nonlocal mask
         mask = torch.cat([mask, mask.new_ones(len(wanted), 1)], dim=1)
-        out = loaded.model(
-            input_ids=tokens[:, None],
+        logits: Tensor = loaded.model(
+            input_ids=tokens,
             attention_mask=mask,
             position_ids=mask.sum(dim=1, keepdim=True) - 1,
             past_key_values=cache,
             use_cache=True,
-        )
-        cache, logits = out.past_key_values, out.logits[:, -1].float()
+        ).logits
+        return logits[:, -1].float()
 
-
-def _judge(logits: Tensor, answers: Sequence[Sequence[int]]) -> tuple[list[list[int]], list[list[float]]]:
-    """Argmax tokens and log-probabilities in the places of answers; logits (answers, width, vocabulary)."""
-    if not answers:
-        return [], []
-    ids = torch.tensor(pad_right(answers, 0)[0], device=logits.device)
-    likely = logits.gather(2, ids[:, :, None])[:, :, 0] - logits.logsumexp(dim=2)
-    best = logits.argmax(dim=2).tolist()
-    cut = [len(answer) for answer in answers]
-    return (
-        [row[:length] for row, length in zip(best, cut, strict=True)],
-        [row[:length] for row, length in zip(likely.tolist(), cut, strict=True)],
-    )
-
-
-def _chunks(
-    tasks: Sequence[PromptTask], pairs: Sequence[tuple[int, int]], batch_tokens: int
-) -> Iterator[list[tuple[int, int]]]:
-    """Answers of similar length, as many as fit behind their prompts."""
-    behind = max(len(task.prompt) for task in tasks)
-    chunk: list[tuple[int, int]] = []
-    for pair in sorted(pairs, key=lambda pair: len(_answer(tasks, pair))):
-        if chunk and (len(chunk) + 1) * (behind + len(_answer(tasks, pair))) > batch_tokens:
-            yield chunk
-            chunk = []
-        chunk.append(pair)
-    if chunk:
-        yield chunk
-
-
-def _answer(tasks: Sequence[PromptTask], pair: tuple[int, int]) -> tuple[int, ...]:
-    return tasks[pair[0]].answers[pair[1]]
+    found = greedy(read.logits[rows], [lengths[row] for row in wanted], end_tokens(loaded), following)
+    for row, text in zip(wanted, found, strict=True):
+        texts[row] = text
+    return texts
 
 
 def _copied(cache: Any, rows: Tensor) -> Any:

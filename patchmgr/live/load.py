@@ -5,11 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging
 
 from patchmgr.errors import NotFoundError
@@ -19,7 +26,7 @@ ComputeDtype = Literal["auto", "float32", "bfloat16"]
 
 
 def load_model(folder: Path, state_root: str, *, dtype: ComputeDtype = "float32", device: str = "cpu") -> LoadedModel:
-    """A causal language model and its tokenizer from a folder.
+    """A language model, decoder-only or encoder-decoder, and its tokenizer from a folder.
 
     Args:
         folder: a checkpoint; nothing is fetched and no code in it is run.
@@ -29,14 +36,18 @@ def load_model(folder: Path, state_root: str, *, dtype: ComputeDtype = "float32"
         device: a torch device.
 
     Raises:
-        NotFoundError: transformers cannot load it as a causal model with a tokenizer.
+        NotFoundError: transformers cannot load it as a language model with a tokenizer.
     """
     with loading(folder):
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, trust_remote_code=False
-        )
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        model = auto_class(config).from_pretrained(folder, dtype=dtype, local_files_only=True, trust_remote_code=False)
         tokenizer = load_tokenizer(folder)
     return LoadedModel(model.eval().to(torch.device(device)), tokenizer, state_root)
+
+
+def auto_class(config: PreTrainedConfig) -> Any:
+    """What loads a language model of this configuration."""
+    return AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -52,7 +63,7 @@ def loading(folder: Path) -> Iterator[None]:
     """A block in which transformers loads: it says nothing, and what it raises becomes one sentence.
 
     Raises:
-        NotFoundError: it cannot load the folder as a causal model with a tokenizer.
+        NotFoundError: it cannot load the folder as a language model with a tokenizer.
     """
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
@@ -61,7 +72,7 @@ def loading(folder: Path) -> Iterator[None]:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise NotFoundError(f"{folder.name} cannot be loaded as a causal language model: {reason}") from error
+        raise NotFoundError(f"{folder.name} cannot be loaded as a language model: {reason}") from error
     finally:
         logging.set_verbosity(level)
         if bars:

@@ -9,13 +9,13 @@ from typing import Literal
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel
+from transformers import AutoConfig, GenerationConfig, PreTrainedModel
 
 from patchmgr.base.checkpoint import Checkpoint
 from patchmgr.base.fingerprint import Fingerprint
 from patchmgr.canonical import sha256_hex
 from patchmgr.errors import IntegrityError
-from patchmgr.live.load import load_tokenizer, loading
+from patchmgr.live.load import auto_class, load_tokenizer, loading
 from patchmgr.methods.contract import LoadedModel
 from patchmgr.ops.kernel import summed_blocks
 from patchmgr.ops.stack import state_root
@@ -49,7 +49,7 @@ def load_state(
         The model and its tokenizer, with the state root.
 
     Raises:
-        NotFoundError: transformers cannot load it as a causal model with a tokenizer.
+        NotFoundError: transformers cannot load it as a language model with a tokenizer.
         IntegrityError: a tensor of the base is not what it was, or a result is not what it must be.
         MethodError: a sum is not finite.
     """
@@ -99,7 +99,7 @@ def _check(name: str, what: str, found: str, wanted: str) -> None:
 def _model(folder: Path, tensors: dict[str, Tensor], dtype: str) -> PreTrainedModel:
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     with torch.device("meta"):  # only to learn its class
-        kind = type(AutoModelForCausalLM.from_config(config, trust_remote_code=False))
+        kind = type(auto_class(config).from_config(config, trust_remote_code=False))
     model: PreTrainedModel = kind.from_pretrained(None, config=config, state_dict=tensors, dtype=dtype)
     if model.can_generate():
         model.generation_config = _generation_config(folder)

@@ -1,4 +1,4 @@
-"""Where things are in a loaded causal language model, found by structure: blocks, down-projections, final norm, head.
+"""Where things are in a loaded language model, found by structure: blocks, down-projections, final norm, head.
 
 Glossary: a *block* is one decoder layer; its *down-projection* maps the MLP's inner width back to the hidden size and
 is the weight that locate-and-edit methods change; *orientation* says how a weight lies in memory. It is recorded from
@@ -25,7 +25,7 @@ Orientation = Literal["out_in", "in_out"]
 Array = NDArray[np.float32]
 
 _ATTENTION_MARKS = ("attn", "attention")
-_DOWN_NAMES = ("down_proj", "fc2", "fc_out", "dense_4h_to_h", "c_proj", "w2")
+_DOWN_NAMES = ("down_proj", "fc2", "fc_out", "dense_4h_to_h", "c_proj", "w2", "wo")
 """Asked only where more than one projection of a block ends in the hidden size, and to name what was refused."""
 _EDITABLE_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
@@ -65,7 +65,7 @@ class Projection:
 
 @dataclass(frozen=True, eq=False)
 class Architecture:
-    """The parts of a causal language model that editing methods work on."""
+    """The parts of a language model that editing methods work on; of an encoder-decoder, those of its decoder."""
 
     model: PreTrainedModel
     blocks: tuple[nn.Module, ...]
@@ -94,17 +94,29 @@ def _array(tensor: Tensor) -> Array:
     return np.ascontiguousarray(tensor.detach().to("cpu", torch.float32).numpy())
 
 
-def find_architecture(model: PreTrainedModel) -> Architecture:
+def find_architecture(model: PreTrainedModel, *, encoder_decoder: bool = False) -> Architecture:
     """Locate blocks, final norm and head.
 
+    Args:
+        model: what to look into.
+        encoder_decoder: whether the method can edit the decoder of an encoder-decoder such as T5, whose prompt the
+            decoder does not read; those that look for the subject in the decoder's input cannot.
+
     Raises:
-        MethodError: the model has no list of decoder blocks or no head that can be told apart.
+        MethodError: the model has no list of decoder blocks or no head that can be told apart, or is an
+            encoder-decoder and must not be one.
     """
-    config = model.config.get_text_config(decoder=True)
+    if model.config.is_encoder_decoder and not encoder_decoder:
+        raise MethodError(
+            f"{type(model).__name__} is an encoder-decoder, which this method cannot edit",
+            hint="use a method that trains weights, such as ft",
+        )
     decoder = model.get_decoder()
     if decoder is None or decoder is model:
         decoder = model.base_model
-    parent_name, blocks_name, blocks = _block_list(model, decoder, int(config.num_hidden_layers))
+    config = model.config.get_text_config(decoder=True)
+    n_blocks = getattr(config, "num_decoder_layers", None) or config.num_hidden_layers  # T5 has its own word for them
+    parent_name, blocks_name, blocks = _block_list(model, decoder, int(n_blocks))
     head = model.get_output_embeddings()
     if head is None:
         raise MethodError(
@@ -140,7 +152,8 @@ def _block_list(model: PreTrainedModel, decoder: nn.Module, n_blocks: int) -> tu
 
 
 def _has_attention(block: nn.Module) -> bool:
-    return any(mark in name.lower() for name, _ in block.named_children() for mark in _ATTENTION_MARKS)
+    """T5 has its attention in a list within the block; the other architectures as a child of it."""
+    return any(mark in name.lower() for name, _ in block.named_modules() for mark in _ATTENTION_MARKS)
 
 
 def _down_projection(block: nn.Module, block_name: str, hidden_size: int) -> Projection:

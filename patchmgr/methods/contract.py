@@ -40,6 +40,11 @@ class LoadedModel:
     state_root: str
     """What the weights are: the state root of design §2, part of the key of everything computed from them."""
 
+    @property
+    def encoder_decoder(self) -> bool:
+        """Whether an encoder reads the prompt and a decoder writes the answer, as in T5."""
+        return bool(getattr(self.model.config, "is_encoder_decoder", False))
+
 
 def _no_progress(_done: int, _total: int, _what: str) -> None: ...
 

@@ -13,6 +13,6 @@ from __future__ import annotations
 
 from patchmgr.testing.method_case import MethodTestCase
 from patchmgr.testing.snapshot import Snapshot, snapshot
-from patchmgr.testing.tiny import tiny_loaded_model, tiny_tokenizer
+from patchmgr.testing.tiny import tiny_loaded_model, tiny_seq2seq, tiny_tokenizer
 
-__all__ = ["MethodTestCase", "Snapshot", "snapshot", "tiny_loaded_model", "tiny_tokenizer"]
+__all__ = ["MethodTestCase", "Snapshot", "snapshot", "tiny_loaded_model", "tiny_seq2seq", "tiny_tokenizer"]

@@ -172,10 +172,15 @@ def changed_copy(model: Any, payload: Payload) -> Any:
 
 
 def target_log_probability(loaded: LoadedModel, request: EditRequest) -> float:
-    """Mean log P of the target's tokens after the prompt."""
-    answered = encode_answered(loaded.tokenizer, request.text, request.target_new)
+    """Mean log P of the target's tokens after the prompt; of an encoder-decoder, with those that end it."""
+    apart = loaded.encoder_decoder
+    answered = encode_answered(loaded.tokenizer, request.text, request.target_new, apart=apart)
     model: nn.Module = loaded.model
     with torch.no_grad():
-        logits = model(input_ids=torch.tensor([answered.ids])).logits[0].float()
-    log_p = logits[answered.n_prompt - 1 : -1].log_softmax(-1)
+        if apart:
+            labels = torch.tensor([answered.answer])
+            logits = model(input_ids=torch.tensor([answered.prompt]), labels=labels).logits[0].float()
+        else:
+            logits = model(input_ids=torch.tensor([answered.ids])).logits[0, answered.n_prompt - 1 : -1].float()
+    log_p = logits.log_softmax(-1)
     return float(log_p.gather(1, torch.tensor(answered.answer).unsqueeze(1)).mean())

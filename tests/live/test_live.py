@@ -71,7 +71,7 @@ def test_replaced_weights_are_back_bit_for_bit_even_after_an_error(folder, dtype
 
 def test_a_folder_that_cannot_be_loaded_is_said_in_words(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "no-such-thing"}')
-    with pytest.raises(NotFoundError, match="cannot be loaded as a causal language model"):
+    with pytest.raises(NotFoundError, match="cannot be loaded as a language model"):
         load_model(tmp_path, "root")
 
 

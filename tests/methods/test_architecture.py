@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from transformers import T5ForConditionalGeneration
 
 from patchmgr.errors import MethodError
 from patchmgr.methods.architecture import find_architecture
-from tiny_models import ARCHITECTURES, HIDDEN, INNER, tiny_model
+from tiny_models import ARCHITECTURES, HIDDEN, INNER, tiny_model, tiny_seq2seq
 
 DOWN_NAMES = {
     "gpt2": "transformer.h.1.mlp.c_proj",
@@ -109,3 +110,31 @@ def test_a_weight_that_is_not_in_memory_is_refused():
     model.model.layers[0].mlp.down_proj.to("meta")
     with pytest.raises(MethodError, match="not in memory"):
         find_architecture(model).down_projection(0)
+
+
+# Encoder-decoders
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_the_decoder_of_an_encoder_decoder_is_found_where_it_is_wanted(gated):
+    model = tiny_seq2seq(gated=gated).model
+    found = find_architecture(model, encoder_decoder=True)
+    projection = found.down_projection(2)
+    assert found.blocks_name == "decoder.block"
+    assert len(found.blocks) == 3
+    assert found.final_norm is model.decoder.final_layer_norm
+    assert found.head is model.lm_head
+    assert projection.name == "decoder.block.2.layer.2.DenseReluDense.wo"
+    assert (projection.d_in, projection.d_out, projection.orientation) == (INNER, HIDDEN, "out_in")
+
+
+def test_the_down_projection_is_found_where_all_of_an_mlp_is_square():
+    config = tiny_seq2seq(gated=True).model.config
+    config.d_ff = config.d_model
+    found = find_architecture(T5ForConditionalGeneration(config), encoder_decoder=True)
+    assert found.down_projection(0).name.endswith(".wo")
+
+
+def test_an_encoder_decoder_is_refused_by_methods_that_cannot_edit_it():
+    with pytest.raises(MethodError, match="T5ForConditionalGeneration is an encoder-decoder, which this method cannot"):
+        find_architecture(tiny_seq2seq().model)
