@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def convert(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines, a JSON array, or one JSON object.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines, a JSON array, one JSON object, or CSV.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="OUT", help="Where to; without it, stdout.")
     ] = None,

@@ -71,9 +71,12 @@ def edit(
             license=license,
         )
         if dry_run:
-            _preview(registry.check_edit(model, order), json=json)
+            preview = registry.check_edit(model, order)
+            _remark_subjects(preview.found_subjects, quiet=quiet)
+            _preview(preview, json=json)
             return
         result = registry.edit(model, order)
+    _remark_subjects(result.found_subjects, quiet=quiet)
     version = result.version
     if json:
         scores = [score.model_dump(mode="json") for score in result.scores]
@@ -91,6 +94,12 @@ def edit(
     )
     render.emit(score_lines(result.scores))
     render.remark(f"next: patchmgr apply {model} {version.reference}", quiet=quiet)
+
+
+def _remark_subjects(found: tuple[str, ...], *, quiet: bool) -> None:
+    if found:
+        some = ", ".join(repr(subject) for subject in found[:5])
+        render.remark(f"{len(found)} subject(s) found in the prompts: {some}{', …' if found[5:] else ''}", quiet=quiet)
 
 
 def _preview(preview: EditPreview, *, json: bool) -> None:

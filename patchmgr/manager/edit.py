@@ -7,7 +7,7 @@ that is interrupted leaves nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from patchmgr.package.reader import EditPackage
 from patchmgr.package.scores import Score
 from patchmgr.package.writer import seal
 from patchmgr.request import EditRequest
+from patchmgr.subjects import with_subjects
 from patchmgr_registry import EventObject, NumberTakenError, VersionRecord
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class EditResult:
     scores: tuple[Score, ...]
     cost: tuple[Score, ...] = ()
     """Time and memory that the method took."""
+    found_subjects: tuple[str, ...] = ()
+    """Subjects that no request named and that were found in the prompts."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class EditPreview:
     parameters: Mapping[str, Any]
     on: tuple[str, ...]
     """The stack that it would be computed on; empty: the pristine base."""
+    found_subjects: tuple[str, ...] = ()
+    """Subjects that no request names and that were found in the prompts."""
 
 
 def edit(manager: Manager, model: str, order: EditOrder) -> EditResult:
@@ -62,13 +67,13 @@ def edit(manager: Manager, model: str, order: EditOrder) -> EditResult:
         RequestError: a request that the method cannot use.
         MethodError: the method cannot run on this model, or gave something unusable.
     """
-    method, parameters = _checked(manager, order)
+    order, method, parameters, found = _checked(manager, order)
     state = read_state(manager, model)
     with scratch_folder(manager.settings.home / "tmp", "edit-", what="the new package") as folder:
         workpiece = make(manager, state, method, parameters, order, folder)
         version = _store(manager, model, workpiece, order, folder)
     notify(manager, "edit", model, (version.digest,), state.root)
-    return EditResult(version, workpiece.scores, workpiece.cost)
+    return EditResult(version, workpiece.scores, workpiece.cost, found)
 
 
 def check_edit(manager: Manager, model: str, order: EditOrder) -> EditPreview:
@@ -78,7 +83,7 @@ def check_edit(manager: Manager, model: str, order: EditOrder) -> EditPreview:
         PatchmgrError: what :func:`edit` would raise before it loads the model; what only the model can tell (a layer
             that it does not have) is not found out.
     """
-    method, parameters = _checked(manager, order)
+    order, method, parameters, found = _checked(manager, order)
     state = read_state(manager, model)
     return EditPreview(
         reference=f"{order.name}@v{manager.registry.next_number(order.name)}",
@@ -86,16 +91,22 @@ def check_edit(manager: Manager, model: str, order: EditOrder) -> EditPreview:
         n_edits=len(order.requests),
         parameters=parameters.model_dump(mode="json"),
         on=() if order.on == "base" else tuple(manifest.reference for manifest in state.stack),
+        found_subjects=found,
     )
 
 
-def _checked(manager: Manager, order: EditOrder) -> tuple[Method, MethodParameters]:
+def _checked(manager: Manager, order: EditOrder) -> tuple[EditOrder, Method, MethodParameters, tuple[str, ...]]:
+    """The order with its subjects, the method, its parameters, and which of the subjects were found in the prompts."""
     check_name(order.name)
     method = manager.plugins.method(order.method)
+    found: tuple[str, ...] = ()
+    if "subject" in method.needs:
+        requests, found = with_subjects(order.requests)
+        order = replace(order, requests=requests)
     _check_needs(method, order.requests)
     if order.corpus is not None:
         _check_readable(order.corpus)
-    return method, parse_parameters(method, order.parameters)
+    return order, method, parse_parameters(method, order.parameters), found
 
 
 def _check_readable(corpus: Path) -> None:

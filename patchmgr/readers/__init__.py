@@ -10,6 +10,7 @@ from patchmgr.readers.contract import Case, LeftOut, Reader
 from patchmgr.readers.convsent import ConvSent
 from patchmgr.readers.counterfact import CounterFact
 from patchmgr.readers.counterfact_compact import CounterFactCompact
+from patchmgr.readers.csv_table import CsvTable
 from patchmgr.readers.knowedit import KnowEdit
 from patchmgr.readers.mquake import Mquake
 from patchmgr.readers.own import Own
@@ -36,5 +37,6 @@ def patchmgr_register_readers(register: Callable[[Reader], None]) -> None:
         ConvSent(),
         Sanitation(),
         Mquake(),
+        CsvTable(),
     ):
         register(reader)

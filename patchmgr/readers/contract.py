@@ -53,7 +53,7 @@ class Reader(Protocol):
         """What a record gives.
 
         Args:
-            record: what ``json.loads`` gave.
+            record: what ``json.loads`` gave; of a table, a :class:`patchmgr.readers.tables.Row`.
             where: file and record, for messages.
             options: a value for every name in :attr:`options`.
 

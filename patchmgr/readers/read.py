@@ -64,7 +64,7 @@ def read_edits(
     """The requests of a file in any known format.
 
     Args:
-        path: JSON lines, a JSON array, or one JSON object.
+        path: JSON lines, a JSON array, one JSON object, or a table (``.csv``, ``.tsv``).
         readers: the formats, by name: ``load_plugins().readers``.
         format: name of one; None: told by the first record.
         options: named choices of the format, such as ``{"target": "answers"}`` of zsRE.
@@ -84,7 +84,9 @@ def read_edits(
     records = read_records(path)
     first = next(records, None)
     if first is None:
-        raise RequestError(f"{path.name}: no request in it", hint="a file holds JSON lines, an array, or an object")
+        raise RequestError(
+            f"{path.name}: no request in it", hint="a file holds JSON lines, an array, an object, or a table"
+        )
     reader = choose(format, readers) if format is not None else detect(first[1], first[0], readers)
     chosen = complete_options(reader, options or {})
     sizes: list[int] = []

@@ -1,4 +1,4 @@
-"""The records of a file: JSON lines, a JSON array, or one object, told apart by how the file begins."""
+"""The records of a file: rows of a table by its ending; else JSON lines, a JSON array, or one object by its begin."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from patchmgr.errors import NotFoundError, RequestError
+from patchmgr.readers.tables import is_table, read_rows
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -16,12 +17,15 @@ def read_records(path: Path) -> Iterator[tuple[str, Any]]:
     """Each record with where it stands, ``data.json, record 3`` or ``data.jsonl, line 3``; counted from 1.
 
     JSON lines are read one by one; an array, or an object over several lines, is held as a whole. Blank lines and a
-    byte order mark are passed over.
+    byte order mark are passed over. A table (``.csv``, ``.tsv``) gives a :class:`~patchmgr.readers.tables.Row` each.
 
     Raises:
         NotFoundError: the file is not there or cannot be read.
-        RequestError: it is not JSON or not UTF-8; names the line.
+        RequestError: it is not JSON, no table, or not UTF-8; names the line.
     """
+    if is_table(path):
+        yield from read_rows(path)
+        return
     try:
         with path.open("rb") as file:
             yield from _records(file, path.name)
