@@ -23,46 +23,44 @@ from patchmgr_keyvalue.forwards import blocks_give, changed_input
 class Upper:
     """Logits of one batch at its places."""
 
-    def __init__(self, architecture: Architecture, layer: int, batch: Batch) -> None:
+    def __init__(self, architecture: Architecture, layer: int | None, batch: Batch) -> None:
         """Run the batch once as it is.
 
         Args:
             architecture: the model, in evaluation mode.
-            layer: no block of the decoder below this one changes between passes, and no encoder does.
+            layer: no block of the decoder below this one changes between passes, and no encoder does; None: any may.
             batch: what is read, and where.
         """
         self._architecture, self.batch = architecture, batch
-        self._inputs, self._below = self._first_pass(layer)
-        with torch.no_grad():
-            self.whole = not self._same()
-        """Whether later passes run all blocks, because a pass begun in between gives something else."""
-        if self.whole:
-            self._inputs, self._below = batch.inputs, ()
+        self._inputs: dict[str, Any] = batch.inputs
+        self._below: tuple[Any, ...] = ()
+        self.whole = layer is None or not self._begin_above(layer)
+        """Whether every pass runs all blocks: all may change, or one begun in between gives something else."""
 
     def logits(self) -> Float[Tensor, "places vocabulary"]:
         """Logits as the model is now, float32 or wider."""
         with blocks_give(self._architecture.blocks, self._below):
             return self._read(self._inputs)[0]
 
-    def _first_pass(self, layer: int) -> tuple[dict[str, Any], tuple[Any, ...]]:
-        """Inputs and outputs of lower blocks for later passes, in which the same need not be computed again."""
+    def _begin_above(self, layer: int) -> bool:
+        """Keep what need not be computed again, unless a pass without it gives something else."""
         kept: list[Any] = []
         blocks = self._architecture.blocks
         with ExitStack() as stack, torch.no_grad():
             if layer:
                 handle = blocks[layer - 1].register_forward_hook(lambda _module, _inputs, output: kept.append(output))
                 stack.callback(handle.remove)
-            self._before, encoded = self._read(self.batch.inputs)
-        inputs = dict(self.batch.inputs)
-        if encoded is not None:
-            del inputs["input_ids"]
-            inputs["encoder_outputs"] = BaseModelOutput(last_hidden_state=encoded)
-        return inputs, tuple(kept * layer)  # the lower ones are asked, but only what the last of them gives is used
-
-    def _same(self) -> bool:
-        difference = (self.logits() - self._before).abs().max()
+            before, encoded = self._read(self.batch.inputs)
+            if encoded is not None:
+                rest = {name: value for name, value in self.batch.inputs.items() if name != "input_ids"}
+                self._inputs = {**rest, "encoder_outputs": BaseModelOutput(last_hidden_state=encoded)}
+            self._below = tuple(kept * layer)  # the lower ones are asked too, but only what the last gives is used
+            difference = (self.logits() - before).abs().max()
         rounding = max(1e-4, 4 * torch.finfo(self._architecture.model.dtype).eps)
-        return bool(difference <= rounding * self._before.abs().max())
+        same = bool(difference <= rounding * before.abs().max())
+        if not same:
+            self._inputs, self._below = self.batch.inputs, ()
+        return same
 
     def _read(self, inputs: dict[str, Any]) -> tuple[Float[Tensor, "places vocabulary"], Tensor | None]:
         """One pass with the head run at the wanted places only; and what the encoder gave, if there is one."""

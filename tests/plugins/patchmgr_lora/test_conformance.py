@@ -1,0 +1,36 @@
+"""LoRA and AdaLoRA pass the suite that is shipped to authors of methods."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+
+from patchmgr.methods.contract import LoadedModel
+from patchmgr.testing import MethodTestCase
+from patchmgr_lora import AdaLora, Lora
+from tiny_models import tiny_model, tiny_tokenizer
+
+
+class TestLora(MethodTestCase):
+    method = Lora()
+    parameters: ClassVar[dict[str, Any]] = {"steps": 8}
+
+
+class TestAdaLora(MethodTestCase):
+    method = AdaLora()
+    parameters: ClassVar[dict[str, Any]] = {"steps": 8}
+
+
+class TestLoraOnTheMlpOfLlama(MethodTestCase):
+    method = Lora()
+    parameters: ClassVar[dict[str, Any]] = {
+        "steps": 8,
+        "target_modules": "up_proj,down_proj",
+        "layers": "1",
+        "batch": 2,
+    }
+
+    @pytest.fixture
+    def loaded(self):
+        return LoadedModel(tiny_model("llama"), tiny_tokenizer(), "tiny-llama")
