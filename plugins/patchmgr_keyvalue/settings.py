@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from patchmgr.methods.parameters import PresetParameters
+from patchmgr.methods.parameters import Layers, PresetParameters
 
 
 class StatisticsParameters(PresetParameters):
@@ -48,4 +48,13 @@ class KeyValueParameters(ValueParameters):
     context_count: int = Field(default=1, ge=0, le=100, description="sampled texts for each of five first words")
     batch: int = Field(
         default=16, ge=1, description="edits that are worked on side by side; decides memory, not the result"
+    )
+
+
+class SpreadParameters(KeyValueParameters):
+    """What those of them have that spread a change over several layers."""
+
+    layers: Layers | None = Field(
+        default=None,
+        description="blocks to edit, from 0, such as 4-8; none: up to five, ending below a third of the way",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from jaxtyping import Float
 from torch import Tensor
@@ -34,11 +35,5 @@ def edit(
         weight = weight_of_share(G, parameters.covariance_share) if weight is None else weight
         return Solved(update_keys(Y, G, weight), {"covariance_weight": weight})
 
-    return edit_layers(
-        loaded,
-        requests,
-        lambda architecture: chosen_layers(architecture, parameters.layers),
-        parameters,
-        context,
-        rule,
-    )
+    choose = partial(chosen_layers, layers=parameters.layers)
+    return edit_layers(loaded, requests, choose, parameters, context, rule)

@@ -8,13 +8,24 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from patchmgr.methods.parameters import Layers
-from patchmgr_keyvalue.settings import KeyValueParameters
+from patchmgr_keyvalue.settings import SpreadParameters
+
+_LLAMA: Mapping[str, Any] = MappingProxyType(
+    {
+        "layers": (4, 5, 6, 7, 8),
+        "steps": 25,
+        "learning_rate": 0.5,
+        "weight_decay": 1e-3,
+        "clamp": 4.0,
+        "covariance_weight": 15_000.0,
+    }
+)
 
 
-class MemitParameters(KeyValueParameters):
+class MemitParameters(SpreadParameters):
     """Parameters of MEMIT."""
 
+    # EasyEdit's hparams/MEMIT; Llama-3-8B, which is not among them: AlphaEdit's authors, who compare with it
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         {
             "gpt2-xl": {
@@ -33,24 +44,16 @@ class MemitParameters(KeyValueParameters):
                 "clamp": 0.75,
                 "covariance_weight": 15_000.0,
             },
-            "llama-2-7b": {
-                "layers": (4, 5, 6, 7, 8),
-                "steps": 25,
-                "learning_rate": 0.5,
-                "weight_decay": 1e-3,
-                "clamp": 4.0,
-                "covariance_weight": 15_000.0,
-            },
+            "llama-2-7b": _LLAMA,
+            "llama-3-8b": {**_LLAMA, "learning_rate": 0.1, "weight_decay": 0.5, "clamp": 0.75},
+            "mistral-7b": _LLAMA,
+            "qwen2.5-7b": _LLAMA,
         }
     )
 
-    preset: Literal["gpt2-xl", "gpt-j", "llama-2-7b"] | None = Field(
+    preset: Literal["gpt2-xl", "gpt-j", "llama-2-7b", "llama-3-8b", "mistral-7b", "qwen2.5-7b"] | None = Field(
         default=None,
         description="published values for one model, where nothing else is given; they want its Wikipedia C",
-    )
-    layers: Layers | None = Field(
-        default=None,
-        description="blocks to edit, from 0, such as 4-8; none: up to five, ending below a third of the way",
     )
     covariance_weight: float | None = Field(
         default=None, gt=0, description="lambda, the weight of C; none: by covariance_share; published: 15000 to 20000"

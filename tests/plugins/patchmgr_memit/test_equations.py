@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from patchmgr_keyvalue.factor import whitened
@@ -21,6 +21,7 @@ def problem(seed):
     return X.T @ X / len(X), K, R
 
 
+@settings(deadline=None)
 @given(SEEDS, WEIGHTS)
 def test_the_fast_form_is_equation_14(seed, weight):
     C, K, _ = problem(seed)
@@ -30,6 +31,7 @@ def test_the_fast_form_is_equation_14(seed, weight):
     torch.testing.assert_close(update_keys(*whitened(K, None), weight), plain)
 
 
+@settings(deadline=None)
 @given(SEEDS, WEIGHTS)
 def test_the_change_minimises_what_the_paper_weighs(seed, weight):
     """‖ΔK − R‖² + λ tr(Δ C Δᵀ), which eq. 14 solves: a step to any side costs more."""
@@ -43,6 +45,7 @@ def test_the_change_minimises_what_the_paper_weighs(seed, weight):
     assert cost(delta) <= cost(delta + 0.01 * aside)
 
 
+@settings(deadline=None)
 @given(SEEDS, st.floats(min_value=0.01, max_value=10), st.floats(min_value=0.01, max_value=100))
 def test_a_lone_edit_gets_its_share_whatever_the_units_of_the_keys(seed, share, unit):
     C, K, R = problem(seed)
