@@ -30,6 +30,7 @@ from patchmgr.cli import (
     plugins,
     render,
     show,
+    stats,
     status,
     verify,
 )
@@ -73,6 +74,7 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_root)
     app.add_typer(model.app, name="model")
+    app.add_typer(stats.app, name="stats")
     for name, command in _COMMANDS.items():
         app.command(name)(command)
     return app
@@ -84,7 +86,7 @@ def main() -> None:
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     try:
         _check_words(sys.argv)
-        if words and words[0] not in {*_COMMANDS, "model"}:
+        if words and words[0] not in {*_COMMANDS, "model", "stats"}:
             _add_plugin_commands(app)
         app()
     except PatchmgrError as problem:

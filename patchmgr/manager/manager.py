@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pluggy import PluginManager
 
     from patchmgr.manager.handle import ModelHandle
+    from patchmgr.manager.stats import Stats
     from patchmgr.methods.loader import Plugins
 
 
@@ -81,6 +82,13 @@ class Manager(Changes, Questions, Upkeep):
 
         self.registry.model(name)
         return ModelHandle(self, name)
+
+    @property
+    def stats(self) -> Stats:
+        """Statistics of bases, made ahead of edits, listed and shared."""
+        from patchmgr.manager.stats import Stats
+
+        return Stats(self)
 
     def close(self) -> None:
         """Give the database back."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from patchmgr.methods.artefacts import ArtefactStore
+    from patchmgr.methods.artefacts import ArtefactEntry, ArtefactStore
     from patchmgr.package.encodings.contract import Delta
     from patchmgr.request import EditRequest
 
@@ -46,6 +46,14 @@ class LoadedModel:
         return bool(getattr(self.model.config, "is_encoder_decoder", False))
 
 
+@dataclass(frozen=True)
+class PristineBase:
+    """The base under a state that packages have changed; in memory only when it is asked for."""
+
+    state_root: str
+    load: Callable[[], LoadedModel]
+
+
 def _no_progress(_done: int, _total: int, _what: str) -> None: ...
 
 
@@ -57,11 +65,14 @@ class EditContext:
     """Where statistics are kept between runs."""
     seed: int = 0
     corpus: Path | None = None
-    """A text file for statistics; None: the model's own samples."""
+    """Text for statistics, as :func:`patchmgr.readers.corpus.open_corpus` names it; or a folder of statistics that
+    ``patchmgr stats export`` wrote. None: the model's own samples."""
     progress: Callable[[int, int, str], None] = _no_progress
     """Called with (done, total, what)."""
     past_state: tuple[Mapping[str, np.ndarray[Any, Any]], ...] = ()
     """``Payload.state`` of the packages of this method that the edited state carries, in their order."""
+    base: PristineBase | None = None
+    """What statistics are taken of, whatever is applied; None: the model that is edited."""
 
 
 @dataclass(frozen=True)
@@ -134,5 +145,42 @@ class Method(Protocol):
         Raises:
             MethodError: the architecture or a tensor cannot be edited, named.
             RequestError: a request that this method cannot use, named.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class StatisticsOrder:
+    """Which statistics to make ahead of an edit; what is None is decided as an edit would."""
+
+    layers: tuple[int, ...] | Literal["all"] | None = None
+    """Blocks, from 0."""
+    tokens: int | None = None
+    """At most so many tokens of text."""
+    seed: int | None = None
+    """Of the sampled text, where there is no corpus."""
+    until: float | None = None
+    """Stop as soon as the expected agreement with endless text is this good in every layer, between 0 and 1."""
+    method: Method | None = None
+    """Whom they are for; None: any method."""
+    parameters: MethodParameters | None = None
+    """Of the method."""
+
+
+class Statistics(Protocol):
+    """A kind of statistics that methods want and that can be made ahead, such as the covariance of keys."""
+
+    name: ClassVar[str]
+    """Also the ``kind`` of its artefacts."""
+    description: ClassVar[str]
+
+    def compute(self, model: LoadedModel, order: StatisticsOrder, context: EditContext) -> Sequence[ArtefactEntry]:
+        """Make what is not there yet and keep it under the key that an edit looks for; returns all that was ordered.
+
+        Of an entry users are shown ``tensor`` of its key, and of its notes ``tokens``, ``d_in``, ``difference`` and
+        ``agreement``, where it has them. What was done so far is kept when this is interrupted, and gone on from.
+
+        Raises:
+            MethodError: the method wants none of these, a layer cannot be read, or the text is empty.
         """
         ...

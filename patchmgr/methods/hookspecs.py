@@ -14,7 +14,7 @@ import pluggy
 if TYPE_CHECKING:
     import typer
 
-    from patchmgr.methods.contract import Method
+    from patchmgr.methods.contract import Method, Statistics
     from patchmgr.metrics.contract import Metric
     from patchmgr.package.encodings.contract import Encoding
     from patchmgr.readers.contract import Reader
@@ -28,6 +28,11 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 @hookspec
 def patchmgr_register_methods(register: Callable[[Method], None]) -> None:
     """Call ``register(method)`` for every editing method of the plugin."""
+
+
+@hookspec
+def patchmgr_register_statistics(register: Callable[[Statistics], None]) -> None:
+    """Call ``register(statistics)`` for every kind of statistics that ``patchmgr stats`` can make ahead of an edit."""
 
 
 @hookspec

@@ -11,5 +11,28 @@ Glossary, used in every module and docstring of this package:
 *template* a text with ``{}`` in it for the prompt; the first template of a list is the plain ``{}``
 
 The rooms: ``rows`` (texts to tokens) → ``forwards`` (hooks, stopping early) → ``keys`` · ``sampling`` → ``contexts``,
-``statistics`` · ``replay`` → ``target_value`` (with the formulas in ``value_loss``) · ``overlay`` · ``sites``.
+``texts`` → ``second_moment_sums`` → ``moments`` (with ``convergence``) → ``statistics`` · ``ahead``, and ``replay`` →
+``target_value`` (with the formulas in ``value_loss``) · ``overlay`` · ``sites``.
 """
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from patchmgr.methods.artefacts import ArtefactEntry
+from patchmgr.methods.contract import EditContext, LoadedModel, Statistics, StatisticsOrder
+from patchmgr.methods.hookspecs import hookimpl
+
+
+class Covariance:
+    name: ClassVar[str] = "covariance"
+    description: ClassVar[str] = "second moment of the keys, for ROME, MEMIT and the methods after them"
+
+    def compute(self, model: LoadedModel, order: StatisticsOrder, context: EditContext) -> Sequence[ArtefactEntry]:
+        from patchmgr_keyvalue.ahead import compute
+
+        return compute(model, order, context)
+
+
+@hookimpl
+def patchmgr_register_statistics(register: Callable[[Statistics], None]) -> None:
+    register(Covariance())

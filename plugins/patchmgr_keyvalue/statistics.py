@@ -1,35 +1,28 @@
-"""C = E[k kᵀ]: where keys usually lie, so that an edit can keep out of their way."""
+"""C = E[k kᵀ]: where keys usually lie, so that an edit can keep out of their way.
+
+It is taken of the pristine base, also where packages are applied: so it is computed once for all edits of a model, as
+in the published work. What decides it is its key; see :func:`patchmgr_keyvalue.moments.moment_key`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from numpy.typing import NDArray
+from jaxtyping import Float
 from torch import Tensor
 
-from patchmgr.canonical import sha256_file
-from patchmgr.errors import MethodError, NotFoundError
+from patchmgr.errors import FormatError, MethodError
 from patchmgr.methods.architecture import Projection
 from patchmgr.methods.artefacts import Artefact
 from patchmgr.methods.contract import EditContext, LoadedModel
-from patchmgr_keyvalue.forwards import inputs_of
-from patchmgr_keyvalue.rows import Batch
-from patchmgr_keyvalue.sampling import sample_rows, start_token
-
-KIND = "covariance"
-_BATCH_ROWS = 64
-_ROW_TOKENS = 64
-_RECIPE = 1
-"""Counts up when the same key would give another matrix."""
-
-_Arrays = dict[str, NDArray[Any]]
+from patchmgr.methods.shared import Shared, is_shared, read_shared
+from patchmgr_keyvalue.moments import KIND, computed, dtype_of, moment_key
+from patchmgr_keyvalue.texts import row_tokens, text_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,137 +38,70 @@ class SecondMoment:
     """All that decided the matrix."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Tokens:
-    ids: Int[Tensor, "rows width"]
-    n_start: int
-
-
 def second_moments(
     loaded: LoadedModel, projections: Sequence[Projection], context: EditContext, *, n_tokens: int, seed: int
 ) -> tuple[SecondMoment, ...]:
     """C of every projection (listed from the bottom up), from the artefact store or in one pass over the text.
 
     Args:
-        loaded: the model, in evaluation mode.
+        loaded: the model that is edited, in evaluation mode.
         projections: whose inputs to read.
-        context: the artefact store, and the text file to read; without one the model writes its own text.
-        n_tokens: tokens to read, rounded up to whole rows; a shorter file is read to its end.
-        seed: of the sampled text, when there is no file.
+        context: the artefact store; the base, where it is not ``loaded``; and the text, or a folder of statistics that
+            others made, whose number of tokens then counts.
+        n_tokens: tokens to read, rounded up to whole rows; a shorter text is read to its end.
+        seed: of the sampled text, when there is no corpus.
 
     Raises:
         NotFoundError: there is no such text file.
-        MethodError: the text is empty, or a moment is not finite.
+        BaseMismatchError: the statistics of others are of another base.
+        MethodError: the text is empty, a moment is not finite, or a folder of statistics does not have it.
+        FormatError: what was made by others is no covariance of that projection.
     """
-    source = _source(context.corpus, seed)
-    fresh: dict[str, _Arrays] = {}
-
-    def compute(first: int) -> _Arrays:
-        name = projections[first].weight_name
-        if name not in fresh:
-            fresh.update(_accumulate(loaded, projections[first:], _texts(loaded, context, n_tokens, seed)))
-        return fresh[name]
-
-    found = []
-    for index, projection in enumerate(projections):
-        key = {
-            "recipe": _RECIPE,
-            "state_root": loaded.state_root,
-            "tensor": projection.weight_name,
-            "source": source,
-            "tokens": n_tokens,
-            "row_tokens": _row_tokens(loaded),
-            "dtype": str(projection.matrix().dtype).removeprefix("torch."),
-        }
-        found.append(_moment(context.artefacts.get_or_compute(KIND, key, partial(compute, index))))
-    return tuple(found)
-
-
-def _moment(artefact: Artefact) -> SecondMoment:
-    matrix = torch.from_numpy(np.array(artefact.arrays["moment"])).double()
-    return SecondMoment(matrix, int(artefact.arrays["tokens"][0]), artefact.sha256, artefact.key)
-
-
-def _accumulate(
-    loaded: LoadedModel, projections: Sequence[Projection], batches: Iterator[_Tokens]
-) -> dict[str, _Arrays]:
-    """Σ k kᵀ / n of every projection: float32 products of a block, summed in float64, kept as float32."""
-    device = next(loaded.model.parameters()).device
-    sums = [torch.zeros(each.d_in, each.d_in, dtype=torch.float64, device=device) for each in projections]
-    n_read = 0
-    for batch in batches:
-        ids = batch.ids.to(device)
-        inputs = inputs_of(loaded.model, [each.module for each in projections], Batch(ids, torch.ones_like(ids)))
-        for total, keys in zip(sums, inputs, strict=True):
-            block = keys[:, batch.n_start :].reshape(-1, keys.shape[-1]).float()
-            total.add_(block.T @ block)
-        n_read += batch.ids[:, batch.n_start :].numel()
-    if not n_read:
-        raise MethodError("the corpus for statistics holds no text", hint="give a text file, or none at all")
-    for projection, total in zip(projections, sums, strict=True):
-        if not bool(total.isfinite().all()):
-            raise MethodError(f"inputs of {projection.name} are not finite", hint="load the model as float32")
-    count = np.array([n_read])
-    return {
-        each.weight_name: {"moment": (total / n_read).float().cpu().numpy(), "tokens": count}
-        for each, total in zip(projections, sums, strict=True)
+    base = context.base
+    root = loaded.state_root if base is None else base.state_root
+    if context.corpus is not None and is_shared(context.corpus):
+        shared = read_shared(context.corpus)
+        shared.check_base(root, "the base here")
+        return tuple(_moment(_of_others(shared, context.corpus, each, context), each) for each in projections)
+    text, width = text_of(context.corpus, seed), row_tokens(loaded)
+    found = {
+        each.name: context.artefacts.find(KIND, moment_key(each, root, text, n_tokens, width)) for each in projections
     }
+    missing = [each for each in projections if found[each.name] is None]
+    if missing:
+        of = loaded if base is None or root == loaded.state_root else base.load()
+        here = [each if of is loaded else _in(of, each) for each in missing]
+        made = computed(of, here, text, context, n_tokens=n_tokens)
+        found.update(zip((each.name for each in missing), made, strict=True))
+    return tuple(_moment(artefact, each) for each in projections if (artefact := found[each.name]) is not None)
 
 
-def _row_tokens(loaded: LoadedModel) -> int:
-    """Tokens a row; the model may not be able to read long ones."""
-    limit = getattr(loaded.model.config.get_text_config(decoder=True), "max_position_embeddings", _ROW_TOKENS + 1)
-    return min(_ROW_TOKENS, int(limit) - 1)
+def _in(of: LoadedModel, projection: Projection) -> Projection:
+    """The same projection in another copy of the model."""
+    module = of.model.get_submodule(projection.name)
+    return Projection(module, projection.name, projection.orientation, projection.d_in, projection.d_out)
 
 
-def _source(corpus: Path | None, seed: int) -> dict[str, Any]:
-    """What the text is, as a part of the key."""
-    if corpus is None:
-        return {"samples": seed}
-    if not corpus.is_file():
-        raise NotFoundError(f"there is no corpus file {str(corpus)!r}", hint="give a text file, or none at all")
-    return {"corpus": sha256_file(corpus)}
+def _of_others(shared: Shared, folder: Path, projection: Projection, context: EditContext) -> Artefact:
+    """What others made for a projection; it is kept, so that it need not be read from the folder again."""
+    wanted = (KIND, projection.weight_name, dtype_of(projection))
+    found = [each for each in shared.artefacts if (each.kind, each.key.get("tensor"), each.key.get("dtype")) == wanted]
+    if len(found) != 1:
+        raise MethodError(
+            f"{folder} has {len(found)} covariances of {projection.weight_name} in {wanted[2]}, one is needed",
+            hint="choose layers that it has, or let `patchmgr stats export` write one text's statistics only",
+        )
+    kept = context.artefacts.find(KIND, found[0].key)
+    if kept is not None and kept.sha256 == found[0].sha256:
+        return kept
+    return context.artefacts.put_file(KIND, found[0].key, shared.check_file(folder, found[0]), found[0].notes)
 
 
-def _texts(loaded: LoadedModel, context: EditContext, n_tokens: int, seed: int) -> Iterator[_Tokens]:
-    if context.corpus is None:
-        return _samples(loaded, n_tokens, seed, context)
-    return _corpus(loaded, context.corpus, n_tokens)
-
-
-def _samples(loaded: LoadedModel, n_tokens: int, seed: int, context: EditContext) -> Iterator[_Tokens]:
-    """The model's own text; the start token, which every row shares, is not counted."""
-    generator = torch.Generator().manual_seed(seed)
-    width = _row_tokens(loaded)
-    done, left = 0, -(-n_tokens // width)
-    while left > 0:
-        context.progress(done * width, (done + left) * width, "sampling text for statistics")
-        n_rows = min(left, _BATCH_ROWS)
-        rows = sample_rows(loaded.model, loaded.tokenizer, n_rows, width, generator)
-        yield _Tokens(rows.ids, rows.n_start)
-        done, left = done + n_rows, left - n_rows
-
-
-def _corpus(loaded: LoadedModel, path: Path, n_tokens: int) -> Iterator[_Tokens]:
-    """The text file's lines as one stream of tokens, cut into rows; a last short row comes by itself."""
-    width = _row_tokens(loaded)
-    start = start_token(loaded.tokenizer)
-    head = [] if start is None else [start]
-    rows: list[list[int]] = []
-    pending: list[int] = []
-    n_read = 0
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            pending += loaded.tokenizer(line, add_special_tokens=False)["input_ids"]
-            while len(pending) >= width and n_read < n_tokens:
-                rows.append(head + pending[:width])
-                pending, n_read = pending[width:], n_read + width
-            if len(rows) >= _BATCH_ROWS:
-                yield _Tokens(torch.tensor(rows), len(head))
-                rows = []
-            if n_read >= n_tokens:
-                break
-    if rows:
-        yield _Tokens(torch.tensor(rows), len(head))
-    if pending and n_read < n_tokens:
-        yield _Tokens(torch.tensor([head + pending]), len(head))
+def _moment(artefact: Artefact, projection: Projection) -> SecondMoment:
+    matrix, tokens = artefact.arrays.get("moment"), artefact.arrays.get("tokens")
+    if matrix is None or tokens is None or matrix.shape != (projection.d_in, projection.d_in) or tokens.shape != (1,):
+        raise FormatError(
+            f"the artefact {artefact.sha256[:12]} is no covariance of {projection.weight_name}",
+            hint="remove it with `patchmgr stats remove`",
+        )
+    return SecondMoment(torch.from_numpy(np.array(matrix)).double(), int(tokens[0]), artefact.sha256, artefact.key)

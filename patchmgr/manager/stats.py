@@ -1,0 +1,200 @@
+"""Statistics of a model's base, such as covariances: made ahead of edits, listed, shared as folders, removed.
+
+They are kept by the base's state root, so all models with that base have them, whatever is applied.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from safetensors import SafetensorError, safe_open
+
+from patchmgr.durable import storing
+from patchmgr.errors import ConflictError, FormatError, NotFoundError, UsageError
+from patchmgr.manager.states import open_base, registered_fingerprint
+from patchmgr.methods.artefacts import ArtefactEntry, ArtefactStore
+from patchmgr.methods.contract import EditContext, Statistics, StatisticsOrder
+from patchmgr.methods.shared import Shared, SharedBase, is_digest, is_shared, read_shared, write_shared
+from patchmgr.ops.stack import state_root
+from patchmgr.readers.corpus import open_corpus
+
+if TYPE_CHECKING:
+    from patchmgr.manager.manager import Manager
+
+
+@dataclass(frozen=True)
+class StatsOrder:
+    """Which statistics to make; what is None is decided as ``edit`` would."""
+
+    corpus: Path | None = None
+    """None: the model's own samples."""
+    tokens: int | None = None
+    layers: tuple[int, ...] | Literal["all"] | None = None
+    seed: int | None = None
+    until: float | None = None
+    """Stop at this expected agreement with endless text."""
+    method: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Of the method, as the user gave them."""
+    kind: str | None = None
+    """Name of a registered kind; None: the only one."""
+
+
+@dataclass(frozen=True)
+class KeptStatistics:
+    """Statistics of the store, and the models whose base they are of."""
+
+    entry: ArtefactEntry
+    models: tuple[str, ...]
+
+
+class Stats:
+    """What can be done with statistics; a manager hands it out."""
+
+    def __init__(self, manager: Manager) -> None:
+        self._manager = manager
+        self._store = ArtefactStore(manager.settings.artefacts)
+
+    def compute(self, model: str, order: StatsOrder) -> tuple[ArtefactEntry, ...]:
+        """Make statistics of a model's base; an interrupted run is gone on from, and what is there is not made again.
+
+        Raises:
+            NotFoundError: there is no such model, method, kind or corpus.
+            UsageError: a parameter, layer or setting that cannot be.
+            MethodError: the method wants no such statistics, or they cannot be computed.
+            IntegrityError: the base has changed.
+        """
+        from patchmgr.live.load import load_model
+        from patchmgr.manager.edit import parse_parameters
+
+        manager = self._manager
+        kind = self._kind(order.kind)
+        method = None if order.method is None else manager.plugins.method(order.method)
+        if method is None and order.parameters:
+            raise UsageError("--set is for the parameters of a method", hint="name one by --method")
+        parameters = None if method is None else parse_parameters(method, order.parameters)
+        if order.corpus is not None:
+            open_corpus(order.corpus)
+        record = manager.registry.model(model)
+        known = registered_fingerprint(manager, record.base)
+        base = open_base(manager, record, known)
+        manager.progress(0, 1, "loading the model")
+        loaded = load_model(base.folder, state_root(known))
+        context = EditContext(self._store, corpus=order.corpus, progress=manager.progress)
+        asked = StatisticsOrder(order.layers, order.tokens, order.seed, order.until, method, parameters)
+        with storing("the statistics"):
+            return tuple(kind.compute(loaded, asked, context))
+
+    def list(self, model: str | None = None) -> tuple[KeptStatistics, ...]:
+        """The statistics of a model's base, or all; NotFoundError when there is no such model."""
+        names: dict[str, list[str]] = {}
+        for record in self._manager.registry.models():
+            names.setdefault(self._root(record.name), []).append(record.name)
+        wanted = None if model is None else self._root(model)
+        return tuple(
+            KeptStatistics(entry, tuple(names.get(str(entry.key.get("state_root")), ())))
+            for entry in self._store.entries()
+            if wanted is None or entry.key.get("state_root") == wanted
+        )
+
+    def export(self, model: str, folder: Path, digests: Sequence[str] = ()) -> Shared:
+        """Write the statistics of a model's base to a new folder, to be shared.
+
+        Args:
+            model: whose base.
+            folder: new or empty.
+            digests: beginnings of the digests of some of them; none: all.
+
+        Raises:
+            ConflictError: something lies in the folder.
+            NotFoundError: there is no such model or digest, or nothing to export.
+            IntegrityError: one of them is damaged.
+            StorageError: the disk is full, read-only or failing.
+        """
+        if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
+            raise ConflictError(f"there is something at {str(folder)!r} already", hint="choose a new folder")
+        entries = _named([kept.entry for kept in self.list(model)], digests)
+        if not entries:
+            raise NotFoundError(f"there are no statistics of {model}", hint=f"make them with `patchmgr stats {model}`")
+        base = self._manager.registry.model(model).base
+        shared = SharedBase(source=base.source, revision=base.revision, fingerprint=base.fingerprint)
+        return write_shared(folder, shared, self._root(model), entries)
+
+    def import_folder(self, model: str, folder: Path, *, dry_run: bool = False) -> Shared:
+        """Take in statistics that ``export`` wrote, every byte checked; ``edit`` then finds them.
+
+        Raises:
+            NotFoundError: there is no such model or folder.
+            BaseMismatchError: they are of another base.
+            IntegrityError: a file is missing or damaged, or the folder is malformed; nothing is taken in.
+            StorageError: the disk is full, read-only or failing.
+        """
+        root = self._root(model)
+        shared = read_shared(folder)
+        shared.check_base(root, model)
+        files = [shared.check_file(folder, artefact) for artefact in shared.artefacts]
+        for file in files:
+            try:
+                with safe_open(file, framework="numpy"):
+                    pass
+            except (OSError, SafetensorError) as error:
+                raise FormatError(f"{file} is no safetensors file: {error}", hint="get the folder again") from None
+        if not dry_run:
+            with storing("the statistics"):
+                for artefact, file in zip(shared.artefacts, files, strict=True):
+                    self._store.put_file(artefact.kind, artefact.key, file, artefact.notes)
+        return shared
+
+    def remove(self, digests: Sequence[str], *, dry_run: bool = False) -> tuple[ArtefactEntry, ...]:
+        """Forget statistics by the beginnings of their digests; NotFoundError when there is none."""
+        entries = _named(self._store.entries(), digests)
+        for entry in () if dry_run else entries:
+            with storing("the statistics"):
+                self._store.remove(entry)
+        return entries
+
+    def _root(self, model: str) -> str:
+        """The state root of a model's base."""
+        record = self._manager.registry.model(model)
+        return state_root(registered_fingerprint(self._manager, record.base))
+
+    def _kind(self, name: str | None) -> Statistics:
+        kinds: list[Statistics] = []
+        self._manager.plugins.manager.hook.patchmgr_register_statistics(register=kinds.append)
+        by_name = {kind.name: kind for kind in reversed(kinds)}
+        known = f"known: {', '.join(sorted(by_name)) or 'none'}; see `patchmgr plugins`"
+        if name is None and len(by_name) != 1:
+            raise UsageError("which kind of statistics is meant?", hint=f"give --kind; {known}")
+        if name is not None and name not in by_name:
+            raise NotFoundError(f"there is no kind of statistics {name!r}", hint=known)
+        return by_name[name] if name is not None else next(iter(by_name.values()))
+
+
+def check_corpus(path: Path) -> None:
+    """Make sure that a corpus, or a folder of statistics, can be read.
+
+    Raises:
+        NotFoundError: there is none.
+        UsageError: what reads it is not installed.
+        FormatError: the folder of statistics is malformed.
+    """
+    if is_shared(path):
+        read_shared(path)
+    else:
+        open_corpus(path)
+
+
+def _named(entries: Sequence[ArtefactEntry], digests: Sequence[str]) -> tuple[ArtefactEntry, ...]:
+    """The entries whose digests begin so; all where none is given."""
+    for digest in digests:
+        if not is_digest(digest):
+            raise UsageError(
+                f"{digest!r} is no digest", hint="give 7 digits or more, as `patchmgr stats list` has them"
+            )
+        if not any(entry.sha256.startswith(digest) for entry in entries):
+            raise NotFoundError(f"there are no statistics {digest!r}", hint="see `patchmgr stats list`")
+    return tuple(entry for entry in entries if not digests or entry.sha256.startswith(tuple(digests)))
