@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 
 from patchmgr.methods.contract import LoadedModel
-from patchmgr.testing import MethodTestCase
+from patchmgr.testing import MethodTestCase, tiny_seq2seq
 from patchmgr_finetune import FtL, FtM
 from tiny_models import tiny_model, tiny_tokenizer
 
@@ -27,3 +27,19 @@ class TestFtMOnLlamaInTheMiddleWithALimit(MethodTestCase):
     @pytest.fixture
     def loaded(self):
         return LoadedModel(tiny_model("llama"), tiny_tokenizer(), "tiny-llama")
+
+
+class TestFtLOnAnEncoderDecoder(MethodTestCase):
+    method = FtL()
+
+    @pytest.fixture
+    def loaded(self):
+        return tiny_seq2seq()
+
+
+class TestFtMOnAnEncoderDecoder(MethodTestCase):
+    method = FtM()
+
+    @pytest.fixture
+    def loaded(self):
+        return tiny_seq2seq()

@@ -14,7 +14,7 @@ from patchmgr.methods.architecture import find_architecture
 from patchmgr.methods.artefacts import ArtefactStore
 from patchmgr.methods.contract import EditContext, LoadedModel
 from patchmgr.request import EditRequest
-from patchmgr.testing.tiny import tiny_seq2seq
+from patchmgr.testing import tiny_seq2seq
 from patchmgr_finetune import FtL, FtM
 from tiny_models import ARCHITECTURES, HIDDEN, tiny_model, tiny_tokenizer
 

@@ -8,8 +8,7 @@ import torch
 from patchmgr.methods.architecture import find_architecture
 from patchmgr.methods.contract import LoadedModel
 from patchmgr.request import EditRequest
-from patchmgr.testing import snapshot
-from patchmgr.testing.tiny import tiny_seq2seq
+from patchmgr.testing import snapshot, tiny_seq2seq
 from patchmgr_finetune.examples import batched, decoder_start, examples
 from patchmgr_finetune.twin import twin
 from patchmgr_finetune.upper import Upper

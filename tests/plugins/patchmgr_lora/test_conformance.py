@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 
 from patchmgr.methods.contract import LoadedModel
-from patchmgr.testing import MethodTestCase
+from patchmgr.testing import MethodTestCase, tiny_seq2seq
 from patchmgr_lora import AdaLora, Lora
 from tiny_models import tiny_model, tiny_tokenizer
 
@@ -34,3 +34,21 @@ class TestLoraOnTheMlpOfLlama(MethodTestCase):
     @pytest.fixture
     def loaded(self):
         return LoadedModel(tiny_model("llama"), tiny_tokenizer(), "tiny-llama")
+
+
+class TestLoraOnAnEncoderDecoder(MethodTestCase):
+    method = Lora()
+    parameters: ClassVar[dict[str, Any]] = {"steps": 8}
+
+    @pytest.fixture
+    def loaded(self):
+        return tiny_seq2seq()
+
+
+class TestAdaLoraOnAnEncoderDecoder(MethodTestCase):
+    method = AdaLora()
+    parameters: ClassVar[dict[str, Any]] = {"steps": 8}
+
+    @pytest.fixture
+    def loaded(self):
+        return tiny_seq2seq()

@@ -17,8 +17,8 @@ from patchmgr.methods.artefacts import ArtefactStore
 from patchmgr.methods.contract import EditContext, LoadedModel
 from patchmgr.methods.tokens import encode_answered
 from patchmgr.request import EditRequest
+from patchmgr.testing import tiny_seq2seq
 from patchmgr.testing.method_case import changed_copy
-from patchmgr.testing.tiny import tiny_seq2seq
 from patchmgr_lora import AdaLora, Lora
 from tiny_models import ARCHITECTURES, tiny_model, tiny_tokenizer
 

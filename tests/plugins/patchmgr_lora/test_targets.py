@@ -8,7 +8,7 @@ from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPP
 
 from patchmgr.errors import MethodError
 from patchmgr.methods.architecture import find_architecture
-from patchmgr.testing.tiny import tiny_seq2seq
+from patchmgr.testing import tiny_seq2seq
 from patchmgr_lora.targets import chosen_targets
 from tiny_models import ARCHITECTURES, tiny_model
 
