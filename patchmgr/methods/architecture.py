@@ -89,6 +89,18 @@ class Architecture:
             )
         return _down_projection(self.blocks[layer], f"{self.blocks_name}.{layer}", self.hidden_size)
 
+    def projections(self, layer: int) -> tuple[Projection, ...]:
+        """All linear maps of block ``layer`` outside its attention, in the order of its modules.
+
+        Raises:
+            MethodError: as for :meth:`down_projection`.
+        """
+        self.down_projection(layer)
+        found = tuple(_projections(self.blocks[layer], f"{self.blocks_name}.{layer}"))
+        for projection in found:
+            _refuse_quantised(projection)
+        return found
+
 
 def _array(tensor: Tensor) -> Array:
     return np.ascontiguousarray(tensor.detach().to("cpu", torch.float32).numpy())
