@@ -66,7 +66,7 @@ def _layers(architecture: Architecture, order: StatisticsOrder, parameters: Stat
         return tuple(range(n_blocks))
     if order.layers is not None:
         return tuple(sorted(set(order.layers)))
-    named = dict(parameters)
+    named = vars(parameters)
     if "layers" in named:
         return chosen_layers(architecture, named["layers"])
     if "layer" in named:
