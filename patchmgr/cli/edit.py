@@ -4,29 +4,58 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from patchmgr.cli import complete, render
-from patchmgr.cli.options import CorpusOpt, DryRunOpt, JsonOpt, MessageOpt, ModelArg, QuietOpt
+from patchmgr.cli.asked import requests_of, single_request
+from patchmgr.cli.options import (
+    CorpusOpt,
+    DeviceMapOpt,
+    DeviceOpt,
+    DryRunOpt,
+    EditDtypeOpt,
+    JsonOpt,
+    MessageOpt,
+    ModelArg,
+    QuietOpt,
+)
 from patchmgr.cli.scores import score_lines
 from patchmgr.cli.session import manager
 from patchmgr.cli.settings import key_values
 from patchmgr.errors import UsageError
 
 if TYPE_CHECKING:
-    from patchmgr.manager.edit import EditPreview
-    from patchmgr.readers import Conversion
+    from patchmgr.manager.edit import EditPreview, EditResult
+    from patchmgr.manager.manager import Manager
+    from patchmgr.manager.order import EditOrder
     from patchmgr.request import EditRequest
+
+DEFAULT_METHOD = "rome"
 
 
 def edit(
     model: ModelArg,
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="How the package is called.")],
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="How the package is called.")] = None,
+    continues: Annotated[
+        str | None,
+        typer.Option(
+            "--continue",
+            metavar="REF",
+            help="Add to the edits of this version: the next version holds both, made as this one was.",
+            autocompletion=complete.references,
+        ),
+    ] = None,
     method: Annotated[
-        str, typer.Option("--method", metavar="M", help="See `patchmgr methods`.", autocompletion=complete.methods)
-    ] = "rome",
+        str | None,
+        typer.Option(
+            "--method",
+            metavar="M",
+            help=f"See `patchmgr methods`; default: {DEFAULT_METHOD}.",
+            autocompletion=complete.methods,
+        ),
+    ] = None,
     edits: Annotated[
         Path | None, typer.Option("--edits", metavar="FILE", help="JSON lines, or a data set as `convert` reads it.")
     ] = None,
@@ -37,10 +66,14 @@ def edit(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the method; repeatable.")
     ] = None,
     on: Annotated[
-        Literal["current", "base"], typer.Option(help="Edit the current state, or the base whatever is applied.")
-    ] = "current",
-    seed: Annotated[int, typer.Option(help="Decides what is sampled.")] = 0,
+        Literal["current", "base"] | None,
+        typer.Option(help="Edit the current state, or the base whatever is applied; default: current."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides what is sampled; default: 0.")] = None,
     corpus: CorpusOpt = None,
+    device: DeviceOpt = "cpu",
+    dtype: EditDtypeOpt = "auto",
+    device_map: DeviceMapOpt = None,
     license: Annotated[str | None, typer.Option(metavar="SPDX", help="Licence of the package.")] = None,
     message: MessageOpt = "",
     dry_run: DryRunOpt = False,
@@ -53,30 +86,59 @@ def edit(
     Examples:
       patchmgr edit atlas --name fact-fixes --method rome --edits edits.jsonl -m "capital moved"
       patchmgr edit atlas --name paris --prompt "The capital of {} is" --subject France --target Lyon
+      patchmgr edit atlas --continue fact-fixes@v2 --edits more.jsonl
     """
-    from patchmgr.manager.workpiece import EditOrder
-
-    single = _single(prompt, subject, target, from_file=edits is not None)
-    parameters = key_values(settings or [], example="layer=3")
+    given = single_request(prompt, subject, target, from_file=edits is not None)
+    wanted: dict[str, Any] = {
+        "name": name,
+        "method": method,
+        "parameters": key_values(settings or [], example="layer=3"),
+        "seed": seed,
+        "corpus": corpus,
+        "license": license,
+        "message": message,
+        "device": device,
+        "dtype": dtype,
+        "device_map": device_map,
+    }
     with manager(quiet=quiet) as registry:
-        order = EditOrder(
-            name=name,
-            method=method,
-            requests=single if edits is None else _from_file(registry.convert(edits), edits, quiet=quiet),
-            parameters=parameters,
-            message=message,
-            on=on,
-            seed=seed,
-            corpus=corpus,
-            license=license,
-        )
+        requests = given if edits is None else requests_of(registry, edits, quiet=quiet)
+        order = _order(registry, requests, wanted, continues, on)
         if dry_run:
             preview = registry.check_edit(model, order)
+            _remark_replaced(order, quiet=quiet)
             _remark_subjects(preview.found_subjects, quiet=quiet)
             _preview(preview, json=json)
             return
         result = registry.edit(model, order)
+    _remark_replaced(order, quiet=quiet)
     _remark_subjects(result.found_subjects, quiet=quiet)
+    _show(result, model, json=json, quiet=quiet)
+
+
+def _order(
+    registry: Manager,
+    requests: tuple[EditRequest, ...],
+    wanted: dict[str, Any],
+    continues: str | None,
+    on: Literal["current", "base"] | None,
+) -> EditOrder:
+    """The order, filled in from the version to continue where there is one."""
+    from patchmgr.manager.order import EditOrder
+
+    if continues is not None:
+        if on is not None:
+            raise UsageError(
+                "--on and --continue exclude each other", hint="a version is continued on what it was computed on"
+            )
+        return registry.continued_order(continues, requests, **wanted)
+    if wanted["name"] is None:
+        raise UsageError("the package has no name", hint="give --name NAME, or --continue NAME@v2")
+    defaults = {"method": wanted["method"] or DEFAULT_METHOD, "seed": wanted["seed"] or 0, "on": on or "current"}
+    return EditOrder(**{**wanted, **defaults, "requests": requests})
+
+
+def _show(result: EditResult, model: str, *, json: bool, quiet: bool) -> None:
     version = result.version
     if json:
         scores = [score.model_dump(mode="json") for score in result.scores]
@@ -96,6 +158,17 @@ def edit(
     render.remark(f"next: patchmgr apply {model} {version.reference}", quiet=quiet)
 
 
+def _remark_replaced(order: EditOrder, *, quiet: bool) -> None:
+    replaced = () if order.continues is None else order.continues.replaced
+    if order.continues is not None and replaced:
+        some = ", ".join(f"{request.text!r} → {request.target_new!r}" for request in replaced[:5])
+        render.remark(
+            f"{len(replaced)} edit(s) of {order.continues.reference} replaced by new ones: "
+            f"{some}{', …' if replaced[5:] else ''}",
+            quiet=quiet,
+        )
+
+
 def _remark_subjects(found: tuple[str, ...], *, quiet: bool) -> None:
     if found:
         some = ", ".join(repr(subject) for subject in found[:5])
@@ -111,26 +184,3 @@ def _preview(preview: EditPreview, *, json: bool) -> None:
         f"would make {preview.reference}: {preview.n_edits} edit(s) by {preview.method} "
         f"on {', '.join(preview.on) or 'the base'}\n{values}"
     )
-
-
-def _single(prompt: str | None, subject: str | None, target: str | None, *, from_file: bool) -> tuple[EditRequest, ...]:
-    """The edit on the command line; nothing when there is a file."""
-    from patchmgr.request import parse_request
-
-    given = {"prompt": prompt, "subject": subject, "target_new": target}
-    given = {key: value for key, value in given.items() if value is not None}
-    if from_file and given:
-        raise UsageError("--edits and --prompt exclude each other", hint="put the edit into the file")
-    if from_file:
-        return ()
-    if prompt is None or target is None:
-        raise UsageError("nothing to edit is given", hint="give --edits FILE, or --prompt, --subject and --target")
-    return (parse_request(given, where="--prompt"),)
-
-
-def _from_file(read: Conversion, path: Path, *, quiet: bool) -> tuple[EditRequest, ...]:
-    """The requests of a file; whatever of it could not be used is remarked on."""
-    left_out = {**read.reasons, **read.probe_reasons}
-    for reason, count in left_out.items():
-        render.remark(f"{path.name}: left out {count}: {reason}", quiet=quiet)
-    return read.requests

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -32,4 +32,13 @@ CorpusOpt = Annotated[
 ReportOpt = Annotated[
     list[Path] | None,
     typer.Option("--report", metavar="FILE", help="A page of it, by ending: .html, .md or .json; repeatable."),
+]
+DeviceOpt = Annotated[str, typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:0, mps or auto.")]
+EditDtypeOpt = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16"],
+    typer.Option(help="What the model computes in; auto: float32 on the cpu, as stored elsewhere."),
+]
+DeviceMapOpt = Annotated[
+    Literal["auto", "balanced", "sequential"] | None,
+    typer.Option(help="Spread a model over all devices, by accelerate."),
 ]

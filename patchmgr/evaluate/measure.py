@@ -84,10 +84,16 @@ def measure_change(
 
     data = Dataset(tuple(requests))
     wanted = questions(data, metrics)
-    before = engine.ask(State(loaded.state_root, lambda: nullcontext(loaded)), wanted, what="asking the state before")
+    before = engine.ask(_state(loaded, loaded.state_root), wanted, what="asking the state before")
     with replaced(loaded.model, weights):
-        after = engine.ask(State(root, lambda: nullcontext(loaded)), wanted, what="asking the state after")
+        after = engine.ask(_state(loaded, root), wanted, what="asking the state after")
     return tuple(one.score for one in measure(data, metrics, before, after))
+
+
+def _state(loaded: LoadedModel, root: str) -> State:
+    """A loaded model as a state, with the precision and the device that it really computes in."""
+    compute_dtype = str(loaded.model.dtype).removeprefix("torch.")
+    return State(root, lambda: nullcontext(loaded), compute_dtype, loaded.model.device.type)
 
 
 def _split(metric: Metric, values: tuple[ProbeValue, ...]) -> Iterator[tuple[str, tuple[ProbeValue, ...]]]:

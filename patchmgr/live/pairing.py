@@ -87,6 +87,7 @@ def _similar(weight: str, checkpoint: Checkpoint) -> list[str]:
 
 
 def _holds(checkpoint: Checkpoint, name: str, live: Tensor) -> bool:
+    """Whether a tensor holds the live numbers, rounded as loading in a narrower dtype rounds them."""
     _, entry = checkpoint.entry(name)
     if entry.shape != tuple(live.shape):
         return False
@@ -94,4 +95,4 @@ def _holds(checkpoint: Checkpoint, name: str, live: Tensor) -> bool:
         check_editable(name, entry)
     stored = elements(checkpoint.read_bytes(name), entry.dtype, entry.shape)
     parts = zip(stored.split(_ROWS), live.detach().split(_ROWS), strict=True)
-    return all(bool((ours.double() == theirs.cpu().double()).all()) for ours, theirs in parts)
+    return all(bool((ours.to(theirs.dtype) == theirs.cpu()).all()) for ours, theirs in parts)

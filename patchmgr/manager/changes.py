@@ -5,15 +5,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from patchmgr.manager.carry_out import Outcome
     from patchmgr.manager.edit import EditPreview, EditResult
     from patchmgr.manager.manager import Manager
-    from patchmgr.manager.workpiece import EditOrder
+    from patchmgr.manager.order import EditOrder
     from patchmgr.manager.write_out import WrittenOut
     from patchmgr.ops.plan import Plan
+    from patchmgr.request import EditRequest
     from patchmgr_registry import ModelRecord
 
 
@@ -42,6 +43,12 @@ class Changes:
         from patchmgr.manager.edit import check_edit
 
         return check_edit(self._manager, model, order)
+
+    def continued_order(self, reference: str, requests: Sequence[EditRequest], **given: Any) -> EditOrder:
+        """An order that adds edits to a version; see :func:`patchmgr.manager.order.continued_order`."""
+        from patchmgr.manager.order import continued_order
+
+        return continued_order(self._manager, reference, requests, **given)
 
     def edit(self, model: str, order: EditOrder) -> EditResult:
         """Make the next version of a package; see :func:`patchmgr.manager.edit.edit`."""

@@ -19,9 +19,9 @@ from patchmgr.manager.contestant import Contestant, Shared
 from patchmgr.manager.edit import check_edit, parse_parameters
 from patchmgr.manager.machine import describe_machine
 from patchmgr.manager.measuring import default_metrics
+from patchmgr.manager.order import EditOrder
 from patchmgr.manager.reporting import libraries
 from patchmgr.manager.states import read_state
-from patchmgr.manager.workpiece import EditOrder
 from patchmgr.ops import stack as stacks
 from patchmgr.package.manifest import check_name
 from patchmgr.readers import read_edits

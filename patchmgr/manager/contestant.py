@@ -15,10 +15,11 @@ from patchmgr.errors import BusyError, IntegrityError, PatchmgrError, StorageErr
 from patchmgr.evaluate.engine import Engine
 from patchmgr.evaluate.store import AnswerStore
 from patchmgr.manager.machine import forget_peak, peak_bytes
+from patchmgr.manager.order import EditOrder
 from patchmgr.manager.pooled import pooled
 from patchmgr.manager.reporting import metric_rows
 from patchmgr.manager.states import ModelState
-from patchmgr.manager.workpiece import EditOrder, Workpiece, make
+from patchmgr.manager.workpiece import Workpiece, make
 from patchmgr.methods.contract import LoadedModel, Method, MethodParameters
 from patchmgr.metrics.contract import Metric
 from patchmgr.package.scores import Score

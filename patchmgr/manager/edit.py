@@ -14,12 +14,17 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from patchmgr.durable import scratch_folder, storing
-from patchmgr.errors import NotFoundError, RequestError, UsageError
+from patchmgr.errors import RequestError, UsageError
 from patchmgr.manager.aftermath import notify
+from patchmgr.manager.bench import find_device
+from patchmgr.manager.order import EditOrder
 from patchmgr.manager.packages import register
-from patchmgr.manager.states import read_state
-from patchmgr.manager.workpiece import EditOrder, Workpiece, make
+from patchmgr.manager.states import ModelState, read_state, stack_of
+from patchmgr.manager.stats import check_corpus
+from patchmgr.manager.workpiece import Workpiece, make
 from patchmgr.methods.contract import Method, MethodParameters
+from patchmgr.ops import stack as stacks
+from patchmgr.ops.stack import Stack
 from patchmgr.package.manifest import check_name
 from patchmgr.package.reader import EditPackage
 from patchmgr.package.scores import Score
@@ -63,12 +68,13 @@ def edit(manager: Manager, model: str, order: EditOrder) -> EditResult:
 
     Raises:
         NotFoundError: no such model or method.
-        UsageError: an unknown parameter, or one out of its range.
+        UsageError: an unknown parameter, or one out of its range, or no such device.
         RequestError: a request that the method cannot use.
-        MethodError: the method cannot run on this model, or gave something unusable.
+        MethodError: the method cannot run on this model, memory ran out, or it gave something unusable.
+        BaseMismatchError: the version to continue was made for another base.
     """
     order, method, parameters, found = _checked(manager, order)
-    state = read_state(manager, model)
+    state = _state(manager, model, order)
     with scratch_folder(manager.settings.home / "tmp", "edit-", what="the new package") as folder:
         workpiece = make(manager, state, method, parameters, order, folder)
         version = _store(manager, model, workpiece, order, folder)
@@ -84,15 +90,31 @@ def check_edit(manager: Manager, model: str, order: EditOrder) -> EditPreview:
             that it does not have) is not found out.
     """
     order, method, parameters, found = _checked(manager, order)
-    state = read_state(manager, model)
+    state = _state(manager, model, order)
     return EditPreview(
         reference=f"{order.name}@v{manager.registry.next_number(order.name)}",
         method=method.name,
         n_edits=len(order.requests),
         parameters=parameters.model_dump(mode="json"),
-        on=() if order.on == "base" else tuple(manifest.reference for manifest in state.stack),
+        on=tuple(manifest.reference for manifest in _below(manager, state, order)),
         found_subjects=found,
     )
+
+
+def _below(manager: Manager, state: ModelState, order: EditOrder) -> Stack:
+    """The packages that an order is computed on."""
+    if order.continues is not None:
+        return stack_of(manager, order.continues.parent_packages)
+    return () if order.on == "base" else state.stack
+
+
+def _state(manager: Manager, model: str, order: EditOrder) -> ModelState:
+    """The model as it is, found to have the base of the version to continue."""
+    state = read_state(manager, model)
+    if order.continues is not None:
+        (continued,) = stack_of(manager, [order.continues.digest])
+        stacks.check_base(continued, state.fingerprint, model=model)
+    return state
 
 
 def _checked(manager: Manager, order: EditOrder) -> tuple[EditOrder, Method, MethodParameters, tuple[str, ...]]:
@@ -105,17 +127,10 @@ def _checked(manager: Manager, order: EditOrder) -> tuple[EditOrder, Method, Met
         order = replace(order, requests=requests)
     _check_needs(method, order.requests)
     if order.corpus is not None:
-        _check_readable(order.corpus)
+        check_corpus(order.corpus)
+    if order.device != "auto":  # to look for one takes torch
+        find_device(order.device)
     return order, method, parse_parameters(method, order.parameters), found
-
-
-def _check_readable(corpus: Path) -> None:
-    try:
-        corpus.open("rb").close()
-    except OSError as error:
-        raise NotFoundError(
-            f"the corpus {str(corpus)!r} cannot be read: {error.strerror}", hint="give a text file to --corpus"
-        ) from None
 
 
 def parse_parameters(method: Method, given: Mapping[str, Any]) -> MethodParameters:
@@ -152,12 +167,15 @@ def _check_needs(method: Method, requests: Sequence[EditRequest]) -> None:
 def _store(manager: Manager, model: str, workpiece: Workpiece, order: EditOrder, folder: Path) -> VersionRecord:
     """Seal the folder under the next free number and register it; a number taken meanwhile means the one after."""
     number = manager.registry.next_number(order.name)
+    about = [EventObject("model", model, workpiece.draft.parent.root)]
+    if order.continues is not None:
+        about.append(EventObject("continued", order.continues.reference, order.continues.digest))
     while True:
-        draft = workpiece.draft.model_copy(update={"version": number, "parent_version": number - 1 or None})
+        before = number - 1 or None if order.continues is None else order.continues.number
+        draft = workpiece.draft.model_copy(update={"version": number, "parent_version": before})
         with storing("the new package"):
             seal(folder, draft, order.requests, workpiece.scores)
-        edited = EventObject("model", model, draft.parent.root)
         try:
-            return register(manager, EditPackage.read(folder), "edit", [edited], cost=workpiece.cost)
+            return register(manager, EditPackage.read(folder), "edit", about, cost=workpiece.cost)
         except NumberTakenError as taken:
             number = taken.next_number

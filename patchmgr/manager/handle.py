@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from patchmgr.manager.workpiece import EditOrder
+from patchmgr.errors import UsageError
+from patchmgr.manager.order import EditDtype, EditOrder
 from patchmgr.request import EditRequest, parse_request
 
 if TYPE_CHECKING:
@@ -29,34 +30,58 @@ class ModelHandle:
 
     def edit(
         self,
-        name: str,
+        name: str | None,
         requests: Iterable[EditRequest | Mapping[str, Any]],
         *,
-        method: str = "rome",
+        method: str | None = None,
+        continues: str | None = None,
         message: str = "",
         on: Literal["current", "base"] = "current",
-        seed: int = 0,
+        seed: int | None = None,
         corpus: Path | None = None,
+        device: str = "cpu",
+        dtype: EditDtype = "auto",
+        device_map: Literal["auto", "balanced", "sequential"] | None = None,
         **parameters: Any,
     ) -> EditResult:
         """Make the next version of package ``name``; the model stays as it is until :meth:`apply`.
 
+        Args:
+            name: of the package; None with ``continues``.
+            requests: the edits.
+            method: None: rome, or that of the version to continue.
+            continues: a version whose edits the new one holds as well, computed on what that one was computed on;
+                ``on`` says nothing then. See :func:`patchmgr.manager.order.continued_order`.
+            message: why, for the history.
+            on: the current state, or the base whatever is applied.
+            seed: None: 0, or that of the version to continue.
+            corpus: a text for statistics.
+            device: cpu, cuda, cuda:N, mps or auto.
+            dtype: what the model computes in; ``auto``: float32 on the processor, as stored elsewhere.
+            device_map: spread the model over all devices, by accelerate.
+            parameters: of the method.
+
         Raises:
             PatchmgrError: as :func:`patchmgr.manager.edit.edit`.
         """
-        order = EditOrder(
-            name=name,
-            method=method,
-            requests=tuple(
-                request if isinstance(request, EditRequest) else parse_request(dict(request), where=f"request {number}")
-                for number, request in enumerate(requests, start=1)
-            ),
-            parameters=parameters,
-            message=message,
-            on=on,
-            seed=seed,
-            corpus=corpus,
+        found = tuple(
+            request if isinstance(request, EditRequest) else parse_request(dict(request), where=f"request {number}")
+            for number, request in enumerate(requests, start=1)
         )
+        given: dict[str, Any] = {
+            "parameters": parameters,
+            "message": message,
+            "corpus": corpus,
+            "device": device,
+            "dtype": dtype,
+            "device_map": device_map,
+        }
+        if continues is not None:
+            order = self._manager.continued_order(continues, found, name=name, method=method, seed=seed, **given)
+        elif name is None:
+            raise UsageError("the package has no name", hint="give one, or `continues`")
+        else:
+            order = EditOrder(name, method or "rome", found, on=on, seed=seed or 0, **given)
         return self._manager.edit(self.name, order)
 
     def evaluate(self, *references: str, require: Sequence[str] = (), **how: Any) -> Evaluation:

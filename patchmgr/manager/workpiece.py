@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from patchmgr.canonical import sha256_hex
 from patchmgr.durable import storing
 from patchmgr.manager.cost import metered
-from patchmgr.manager.states import ModelState, check_current, open_packages
+from patchmgr.manager.order import EditOrder
+from patchmgr.manager.parent import Parent, opened_parent, past_state
+from patchmgr.manager.placing import load_to_edit, takes_less
+from patchmgr.manager.states import ModelState, open_packages
 from patchmgr.manager.touched import touched_tensors
+from patchmgr.methods.artefacts import ArtefactStore
 from patchmgr.methods.contract import EditContext, LoadedModel, Method, MethodParameters, Payload
 from patchmgr.ops import stack as stacks
 from patchmgr.ops.kernel import summed_tensor
@@ -22,31 +26,12 @@ from patchmgr.package.encodings.contract import Delta
 from patchmgr.package.manifest import BaseRecord, Manifest, MethodRecord, ParentRecord, TouchedTensor
 from patchmgr.package.scores import Score
 from patchmgr.package.writer import write_payload
-from patchmgr.request import EditRequest
 
 if TYPE_CHECKING:
     from patchmgr.evaluate.engine import Engine
     from patchmgr.manager.manager import Manager
 
 LIBRARIES = ("patchmgr", "numpy", "safetensors", "tokenizers", "torch", "transformers")
-
-
-@dataclass(frozen=True)
-class EditOrder:
-    """What to edit, by which method, and what the package shall be called."""
-
-    name: str
-    method: str
-    requests: tuple[EditRequest, ...]
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    """As the user gave them; the method's own schema parses strings."""
-    message: str = ""
-    on: Literal["current", "base"] = "current"
-    """Compute on the current state, or on the pristine base whatever is applied."""
-    seed: int = 0
-    corpus: Path | None = None
-    """A text file for statistics; None: the model's own samples."""
-    license: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,17 +42,6 @@ class Workpiece:
     scores: tuple[Score, ...]
     cost: tuple[Score, ...] = ()
     """What the method took; kept in the registry, for the package shall not differ by it."""
-
-
-@dataclass(frozen=True)
-class _Parent:
-    """The state that is edited."""
-
-    folder: Path
-    root: str
-    stack: stacks.Stack
-    digests: Mapping[str, str]
-    """SHA-256 of every tensor."""
 
 
 @dataclass(frozen=True)
@@ -106,25 +80,39 @@ def make(
         RequestError: a request that the method cannot use.
         MethodError: the method cannot run on this model, or gave something unusable.
     """
-    from patchmgr.live.load import load_model
-    from patchmgr.manager.measuring import engine_of
-    from patchmgr.methods.artefacts import ArtefactStore
+    with opened_parent(manager, state, order) as parent:
+        if loaded is None:
+            loaded = load_to_edit(manager, parent, order)
+        return _made(manager, state, parent, loaded, method, parameters, order, folder, engine)
 
-    parent = _parent(manager, state, order.on)
-    if loaded is None:
-        manager.progress(0, 1, "loading the model")
-        loaded = load_model(parent.folder, parent.root)
+
+def _made(
+    manager: Manager,
+    state: ModelState,
+    parent: Parent,
+    loaded: LoadedModel,
+    method: Method,
+    parameters: MethodParameters,
+    order: EditOrder,
+    folder: Path,
+    engine: Engine | None,
+) -> Workpiece:
+    from patchmgr.live.memory import within_memory
+    from patchmgr.manager.measuring import engine_of
+
     context = EditContext(
         ArtefactStore(manager.settings.artefacts),
         seed=order.seed,
         corpus=order.corpus,
         progress=manager.progress,
-        past_state=_past_state(manager, parent.stack, method),
+        past_state=past_state(manager, parent.stack, method),
     )
-    with metered() as meter:
+    with metered() as meter, within_memory(f"editing with {method.name}", hint=takes_less(order, parameters)):
         payload = method.edit(loaded, order.requests, parameters, context)
     results = _canonical(manager, loaded, state, parent, payload)
-    scores = _measure(engine or engine_of(manager), manager, loaded, state, parent, order, results)
+    with within_memory("measuring the result", hint=takes_less(order)):
+        engine = engine or engine_of(manager, device=loaded.model.device.type)
+        scores = _measure(engine, manager, loaded, state, parent, order, results)
     with storing("the new package"):
         deltas = {name: result.delta for name, result in results.items()}
         write_payload(folder, order.requests, deltas, manager.plugins.encodings, payload.state, scores)
@@ -132,22 +120,8 @@ def make(
     return Workpiece(draft, scores, meter.scores(scores))
 
 
-def _parent(manager: Manager, state: ModelState, on: Literal["current", "base"]) -> _Parent:
-    pristine = {name: tensor.sha256 for name, tensor in state.fingerprint.tensors.items()}
-    if on == "base" or not state.stack:
-        return _Parent(state.base.folder, stacks.state_root(state.fingerprint), (), pristine)
-    check_current(manager, state)
-    return _Parent(state.folder, state.root, state.stack, {**pristine, **state.generation.tensors})
-
-
-def _past_state(manager: Manager, stack: stacks.Stack, method: Method) -> tuple[Mapping[str, Any], ...]:
-    """What the method kept in the packages of a stack that it made itself."""
-    own = [manifest for manifest in stack if manifest.method.name == method.name]
-    return tuple(package.state for package in open_packages(manager, own))
-
-
 def _canonical(
-    manager: Manager, loaded: LoadedModel, state: ModelState, parent: _Parent, payload: Payload
+    manager: Manager, loaded: LoadedModel, state: ModelState, parent: Parent, payload: Payload
 ) -> dict[str, _Result]:
     """The exact bytes of each touched tensor: base, parent stack and this delta, summed and rounded once."""
     encodings = manager.plugins.encodings
@@ -168,7 +142,7 @@ def _measure(
     manager: Manager,
     loaded: LoadedModel,
     state: ModelState,
-    parent: _Parent,
+    parent: Parent,
     order: EditOrder,
     results: Mapping[str, _Result],
 ) -> tuple[Score, ...]:
@@ -189,7 +163,7 @@ def _measure(
 def _draft(
     manager: Manager,
     state: ModelState,
-    parent: _Parent,
+    parent: Parent,
     method: Method,
     order: EditOrder,
     payload: Payload,
@@ -227,7 +201,7 @@ def _draft(
     )
 
 
-def _touched(state: ModelState, parent: _Parent, name: str, result: _Result) -> TouchedTensor:
+def _touched(state: ModelState, parent: Parent, name: str, result: _Result) -> TouchedTensor:
     _, entry = state.base.entry(name)
     return TouchedTensor(
         name=name,
