@@ -53,11 +53,11 @@ class AlphaEditParameters(SpreadParameters):
         description="eigenvalues of C below it are its null space; none: by null_share; published: 0.02",
     )
     null_share: float = Field(
-        default=0.02, gt=0, le=1, description="share of tr C that the null space may hold, where threshold is not given"
+        default=0.1, gt=0, le=1, description="share of tr C that the null space may hold, where threshold is not given"
     )
     ridge: float | None = Field(
         default=None, gt=0, description="lambda_2, keeps the change small; none: by ridge_share; published: 10 or 1"
     )
     ridge_share: float = Field(
-        default=0.01, gt=0, description="ridge as a share of the keys' mean k P k, where ridge is not given"
+        default=0.03, gt=0, description="ridge as a share of the keys' mean k P k, where ridge is not given"
     )

@@ -59,7 +59,7 @@ class MemitParameters(SpreadParameters):
         default=None, gt=0, description="lambda, the weight of C; none: by covariance_share; published: 15000 to 20000"
     )
     covariance_share: float = Field(
-        default=0.01,
+        default=0.03,
         gt=0,
         description="lambda as a share of the keys' mean k C^-1 k, where covariance_weight is not given",
     )

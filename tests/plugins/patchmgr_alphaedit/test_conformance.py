@@ -11,7 +11,7 @@ from patchmgr.testing import MethodTestCase
 from patchmgr_alphaedit import AlphaEdit
 from tiny_models import tiny_model, tiny_tokenizer
 
-FAST: dict[str, Any] = {"statistics_tokens": 1000, "steps": 20, "weight_decay": 1e-3, "learning_rate": 0.1}
+FAST: dict[str, Any] = {"statistics_tokens": 500, "steps": 20, "weight_decay": 1e-3, "learning_rate": 0.1}
 
 
 class TestAlphaEdit(MethodTestCase):

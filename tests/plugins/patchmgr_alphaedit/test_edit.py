@@ -101,4 +101,4 @@ def test_a_model_without_a_null_space_is_refused(context):
 
 def test_a_layer_that_a_preset_names_and_the_model_lacks_is_refused(context):
     with pytest.raises(MethodError, match="layer 4 is out of range"):
-        edit(loaded_model("llama"), context, **{**AlphaEdit.parameters.presets["llama-3-8b"]})
+        edit(loaded_model("llama"), context, **AlphaEdit.parameters.presets["llama-3-8b"])

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from literal_family import literal_deltas
+from patchmgr.errors import MethodError
 from patchmgr.methods.architecture import find_architecture
 from patchmgr.methods.artefacts import ArtefactStore
 from patchmgr.methods.contract import EditContext, LoadedModel
@@ -79,6 +80,11 @@ def test_one_edit_without_slack_is_romes_update_for_the_same_key_and_value(conte
     W = find_architecture(loaded.model).down_projection(1).matrix().double()
     expected = rank_one_update(W, damped_moment(loaded, context), key, (W + change) @ key)
     assert (change - expected).norm() < 1e-4 * expected.norm()
+
+
+def test_a_layer_that_a_preset_names_and_the_model_lacks_is_refused(context):
+    with pytest.raises(MethodError, match="layer 17 is out of range"):
+        edit(loaded_model("gpt2"), context, **Emmet.parameters.presets["gpt2-xl"])
 
 
 def test_the_payload_says_what_slack_was_derived(context):

@@ -20,6 +20,8 @@ class TestMemit(MethodTestCase):
 
 
 class TestMemitOnLlamaWithIdentityInTheMiddle(MethodTestCase):
+    """In the lowest block one of the two targets stays out of reach of a random model: see R-ROME's on Llama."""
+
     method = Memit()
     parameters: ClassVar[dict[str, Any]] = {
         **FAST,

@@ -8,6 +8,7 @@ import torch
 from pydantic import ValidationError
 
 import patchmgr_rome.edit as rome_edit
+from patchmgr.errors import MethodError
 from patchmgr.methods.architecture import find_architecture
 from patchmgr.methods.artefacts import ArtefactStore
 from patchmgr.methods.contract import EditContext, LoadedModel
@@ -38,7 +39,7 @@ def check(loaded, folder, monkeypatch):
     (moment,) = second_moments(loaded, [projection], context, n_tokens=500, seed=0)
     key = template_keys(architecture, loaded.tokenizer, projection, payload.contexts, ATLANTIS).mean(0)
     bias = 0 if projection.bias() is None else projection.bias().double()
-    missing = (found[0].value0[0] + found[0].delta[0]).double() - projection.matrix().double() @ key - bias
+    missing = (found[0].value0 + found[0].delta)[0, 0].double() - projection.matrix().double() @ key - bias
     solved = torch.linalg.inv(moment.matrix) @ key
     wanted = torch.outer(missing, solved) / (key @ solved)
     wanted = (wanted if projection.orientation == "out_in" else wanted.T).numpy()
@@ -57,6 +58,12 @@ def test_the_delta_is_that_of_the_published_formula(name, tmp_path, monkeypatch)
 def test_a_square_weight_is_not_transposed(tmp_path, monkeypatch):
     model = tiny_model("llama", intermediate_size=HIDDEN)
     check(LoadedModel(model, tiny_tokenizer(), "square"), tmp_path, monkeypatch)
+
+
+def test_a_layer_that_a_preset_names_and_the_model_lacks_is_refused(tmp_path):
+    loaded = LoadedModel(tiny_model("llama"), tiny_tokenizer(), "llama")
+    with pytest.raises(MethodError, match="layer 5 is out of range"):
+        RRome().edit(loaded, [ATLANTIS], RRome.parameters(preset="llama-2-7b"), EditContext(ArtefactStore(tmp_path)))
 
 
 def test_the_keys_of_rome_as_published_are_refused():
