@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from patchmgr.methods.architecture import Projection
 from patchmgr_ultraedit.equations import Moments
 from patchmgr_ultraedit.traces import Trace
 
-State = Mapping[str, np.ndarray[Any, Any]]
+Array = NDArray[Any]
+State = Mapping[str, Array]
 
 
 def shape_of(projection: Projection) -> str:
@@ -40,9 +42,9 @@ def with_past(own: Mapping[str, Moments], past: Sequence[State]) -> dict[str, Mo
     return {shape: reduce(Moments.merged, _kept(past, shape), moments) for shape, moments in own.items()}
 
 
-def to_state(own: Mapping[str, Moments]) -> dict[str, np.ndarray[Any, Any]]:
+def to_state(own: Mapping[str, Moments]) -> dict[str, Array]:
     """The arrays to keep."""
-    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    arrays: dict[str, Array] = {}
     for shape, moments in own.items():
         arrays[f"{shape}/count"] = np.array([moments.count], np.int64)
         arrays[f"{shape}/mean"] = moments.mean.numpy()
