@@ -117,7 +117,7 @@ def _without_end(loaded: LoadedModel, answer: tuple[int, ...]) -> tuple[int, ...
 
 def _refuse_long(config: Any, some: Sequence[Example]) -> None:
     limit = getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)  # T5 has none
-    longest = max(len(each.ids) for each in some)
+    longest = max(len(row) for each in some for row in (each.ids, each.prompt))
     if limit is not None and longest > limit:
         raise RequestError(
             f"prompt and target take {longest} tokens, the model reads {limit}", hint="shorten the prompt"

@@ -20,7 +20,10 @@ class Task:
     """What one batch wants."""
 
     loss: Callable[[], Float[Tensor, ""]]
+    """Of the answers; it says whether they are learned."""
     n_examples: int
+    penalty: Callable[[], Float[Tensor, ""]] | None = None
+    """What is trained beside it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +81,9 @@ def train(
             total += found * task.n_examples
             if found < stop_loss:
                 continue
+            if task.penalty is not None:
+                with torch.enable_grad():
+                    loss = loss + task.penalty().to(loss)
             gradients = torch.autograd.grad(loss, values, materialize_grads=True)
             step += 1
             with torch.no_grad():

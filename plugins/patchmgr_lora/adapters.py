@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from contextlib import ExitStack
 from types import ModuleType
 from typing import Any
 
@@ -64,12 +63,11 @@ class Adapters:
             )
         else:
             config = peft.LoraConfig(r=parameters.rank, **given)
-        with ExitStack() as stack:
-            stack.enter_context(warnings.catch_warnings())
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it tells of every map that lies the other way round, and takes it so
             self._tuner: Any = peft.get_peft_model(architecture.model, config).base_model
         self.adaptive = isinstance(parameters, AdaLoraParameters)
-        self._allocates = self.adaptive and parameters.initial_rank > parameters.rank  # type: ignore[attr-defined]
+        self._allocates = gives_up_ranks(parameters)
         self.targets = tuple(targets)
         self._layers: list[Any] = [architecture.model.get_submodule(target.name) for target in targets]
         for layer in self._layers:
@@ -103,6 +101,11 @@ class Adapters:
             else:
                 found.append(lora_change(A.detach(), B.detach(), scale))
         return found
+
+
+def gives_up_ranks(parameters: LoraParameters) -> bool:
+    """Whether there are ranks to give up, which takes some steps."""
+    return isinstance(parameters, AdaLoraParameters) and parameters.initial_rank > parameters.rank
 
 
 def schedule(n_steps: int) -> dict[str, int]:

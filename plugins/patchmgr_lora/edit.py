@@ -17,7 +17,7 @@ from patchmgr_finetune.examples import batched, examples
 from patchmgr_finetune.training import Gradients, Task, Variable, train
 from patchmgr_finetune.twin import twin
 from patchmgr_finetune.upper import Upper
-from patchmgr_lora.adapters import Adapters, import_peft
+from patchmgr_lora.adapters import Adapters, gives_up_ranks, import_peft
 from patchmgr_lora.equations import orthogonality_loss
 from patchmgr_lora.parameters import AdaLoraParameters, LoraParameters
 from patchmgr_lora.targets import block_of, chosen_targets
@@ -74,11 +74,10 @@ def edit(
 
 
 def _refuse_short(parameters: LoraParameters, n_steps: int) -> None:
-    allocates = isinstance(parameters, AdaLoraParameters) and parameters.initial_rank > parameters.rank
-    if allocates and n_steps < 4:
+    if gives_up_ranks(parameters) and n_steps < 4:
         raise MethodError(
             f"AdaLoRA cannot choose ranks to give up in {n_steps} steps",
-            hint="raise steps to 4, or begin with the rank that is wanted: initial_rank=8",
+            hint="use steps=4, or begin with the rank that is wanted, as by initial_rank=8",
         )
 
 
@@ -95,9 +94,9 @@ def _task(upper: Upper, adapters: Adapters, parameters: LoraParameters) -> Task:
     def loss() -> Float[Tensor, ""]:
         logits = upper.logits()
         device = logits.device  # of the last block, where a model lies on several
-        found = answer_loss(logits, batch.at.to(device), batch.targets.to(device), batch.weights.to(logits))
-        if isinstance(parameters, AdaLoraParameters) and parameters.orthogonality:
-            found = found + parameters.orthogonality * orthogonality_loss(adapters.vectors()).to(found)
-        return found
+        return answer_loss(logits, batch.at.to(device), batch.targets.to(device), batch.weights.to(logits))
 
-    return Task(loss, batch.n_examples)
+    if not isinstance(parameters, AdaLoraParameters) or not parameters.orthogonality:
+        return Task(loss, batch.n_examples)
+    weight = parameters.orthogonality
+    return Task(loss, batch.n_examples, lambda: weight * orthogonality_loss(adapters.vectors()))
