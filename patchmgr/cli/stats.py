@@ -57,6 +57,11 @@ def compute(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the method; repeatable.")
     ] = None,
     kind: Annotated[str | None, typer.Option(metavar="K", help="Where plugins bring several.")] = None,
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:0, mps or auto.")] = "cpu",
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"],
+        typer.Option(help="As for the edit; auto: float32 on the cpu, as stored elsewhere."),
+    ] = "auto",
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
@@ -78,6 +83,8 @@ def compute(
         method=method,
         parameters=key_values(settings or [], example="layers=3-8"),
         kind=kind,
+        device=device,
+        dtype=dtype,
     )
     with manager(quiet=quiet) as registry:
         entries = registry.stats.compute(model, order)
@@ -210,6 +217,11 @@ def _next(model: str, order: StatsOrder, entries: Sequence[ArtefactEntry]) -> st
     if order.corpus is not None:
         words.append(f"--corpus {order.corpus}")
     words += [f"--set statistics_tokens={tokens}" for tokens in {entry.key.get("tokens") for entry in entries}]
+    words += [
+        f"--{name} {value}"
+        for name, value in (("device", order.device), ("dtype", order.dtype))
+        if value not in ("cpu", "auto")
+    ]
     if order.seed:
         words.append(f"--set statistics_seed={order.seed}")
     return "\n".join([*lines, f"next: {' '.join(words)} …"])

@@ -42,6 +42,10 @@ class StatsOrder:
     """Of the method, as the user gave them."""
     kind: str | None = None
     """Name of a registered kind; None: the only one."""
+    device: str = "cpu"
+    """cpu, cuda, cuda:N, mps or auto."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """What the model computes in, as for an edit; ``auto``: float32 on the processor, as stored elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,12 @@ class Stats:
 
         Raises:
             NotFoundError: there is no such model, method, kind or corpus.
-            UsageError: a parameter, layer or setting that cannot be.
+            UsageError: a parameter, layer, setting or device that cannot be.
             MethodError: the method wants no such statistics, or they cannot be computed.
             IntegrityError: the base has changed.
         """
         from patchmgr.live.load import load_model
+        from patchmgr.manager.bench import checked, find_device
         from patchmgr.manager.edit import parse_parameters
 
         manager = self._manager
@@ -83,7 +88,9 @@ class Stats:
         known = registered_fingerprint(manager, record.base)
         base = open_base(manager, record, known)
         manager.progress(0, 1, "loading the model")
-        loaded = load_model(base.folder, state_root(known))
+        device = checked(find_device(order.device))
+        dtype = "float32" if order.dtype == "auto" and device == "cpu" else order.dtype
+        loaded = load_model(base.folder, state_root(known), dtype=dtype, device=device)
         context = EditContext(self._store, corpus=order.corpus, progress=manager.progress)
         asked = StatisticsOrder(order.layers, order.tokens, order.seed, order.until, method, parameters)
         with storing("the statistics"):

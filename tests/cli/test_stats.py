@@ -64,6 +64,13 @@ def test_the_table_and_the_next_step(run, atlas_home, corpus, made):
     assert run("stats", "compute", "atlas", "--corpus", corpus, *SMALL, "--json").json["statistics"] == [made]
 
 
+def test_the_dtype_is_in_the_key_and_in_the_next_step(run, atlas_home, made):
+    done = run("stats", "atlas", "--tokens", "100", "--layers", "0", "--dtype", "bfloat16")
+    assert "--dtype bfloat16" in done.err
+    listed = run("stats", "list", "--json").json["statistics"]
+    assert sorted(each["key"]["dtype"] for each in listed) == ["bfloat16", "float32"]
+
+
 def test_all_bases_are_listed_with_their_models_and_one_may_be_asked_for(run, atlas_home, made):
     run("model", "add", "twin", "demo:atlas")
     (listed,) = run("stats", "list", "--json").json["statistics"]
@@ -184,6 +191,7 @@ def test_damaged_statistics_are_made_again_and_not_exported(run, atlas_home, cor
         (("atlas", "--until", "2"), 2, "until is 2"),
         (("atlas", "--set", "layers=1"), 2, "name one by --method"),
         (("atlas", "--method", "memit", "--set", "layer=1"), 2, "memit has no parameter 'layer'"),
+        (("atlas", "--device", "toaster"), 2, "'toaster' is no device"),
         (("atlas", "--method", "nothing"), 1, "there is no method 'nothing'"),
         (("atlas", "--kind", "nothing"), 1, "there is no kind of statistics 'nothing'"),
         (("atlas", "--corpus", "gone.txt"), 1, "there is no corpus file"),
