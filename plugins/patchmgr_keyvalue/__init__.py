@@ -11,8 +11,9 @@ Glossary, used in every module and docstring of this package:
 *template* a text with ``{}`` in it for the prompt; the first template of a list is the plain ``{}``
 
 The rooms: ``rows`` (texts to tokens) → ``forwards`` (hooks, stopping early) → ``keys`` · ``sampling`` → ``contexts``,
-``texts`` → ``second_moment_sums`` → ``moments`` (with ``convergence``) → ``statistics`` · ``ahead``, and ``replay`` →
-``target_value`` (with the formulas in ``value_loss``) · ``overlay`` · ``sites``.
+``texts`` → ``second_moment_sums`` → ``moments`` (with ``convergence``) → ``statistics`` · ``ahead``; ``ways`` →
+``replay`` and ``value_rows`` → ``target_value`` (with the formulas in ``value_loss``) → ``scales`` → ``block_values`` ·
+``climb`` (keys layer after layer) · ``overlay`` · ``sites`` · ``attention`` → ``spread`` (MEMIT and those after it).
 """
 
 from collections.abc import Callable, Sequence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -87,24 +87,50 @@ def inputs_of(
     return tuple(captured[index] for index in range(len(modules)))
 
 
-def input_and_output(
-    model: nn.Module, inner: nn.Module, block: nn.Module, batch: Batch
-) -> tuple[Float[Tensor, "rows width d_in"], Float[Tensor, "rows width d_out"]]:
-    """What goes into ``inner`` and what comes out of ``block``, which holds it or lies above; the pass stops there."""
+def output_of(model: nn.Module, module: nn.Module, inputs: Mapping[str, Any]) -> Tensor:
+    """What ``module`` gives (the first of a tuple) in a pass that stops there."""
     captured: list[Tensor] = []
-    rows, width = batch.input_ids.shape
-
-    def keep(tensor: Tensor) -> Tensor:
-        captured.append(tensor.reshape(rows, width, -1))
-        return tensor
 
     def last(tensor: Tensor) -> Tensor:
-        keep(tensor)
+        captured.append(tensor)
         raise _EnoughError
 
-    with changed_input(inner, keep), changed_output(block, last), suppress(_EnoughError), torch.no_grad():
-        model(**batch.inputs())
-    return captured[0], captured[1]
+    with changed_output(module, last), suppress(_EnoughError), torch.no_grad():
+        model(**inputs)
+    return captured[0]
+
+
+@contextmanager
+def kept_output(module: nn.Module, kept: list[Any]) -> Iterator[None]:
+    """Within, every output of the module, as it is, is appended to ``kept``."""
+    handle = module.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def kept_input(module: nn.Module, kept: list[Tensor]) -> Iterator[None]:
+    """Within, every first input of the module is appended to ``kept``."""
+    handle = module.register_forward_pre_hook(lambda _module, inputs: kept.append(inputs[0]))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def without_gradients_of(model: nn.Module) -> Iterator[None]:
+    """Within, no weight asks for a gradient, so that a pass keeps no more than δ's own gradient needs."""
+    asking = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in asking:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in asking:
+            parameter.requires_grad_(True)
 
 
 @contextmanager

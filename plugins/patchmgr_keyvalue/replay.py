@@ -2,44 +2,28 @@
 
 Below the place nothing changes between passes, and neither does any token before it. So the first pass keeps what the
 blocks below gave and the attention keys and values of the earlier tokens; later passes (*tails*) hand those out and
-run the tokens from the subject's last one on through the blocks above. All the rest (masks, rotations, blocks, norms,
-head and whatever a model does to its logits) is the model's own forward pass, so no architecture has to be described.
-A tail with δ = 0 must give the logits of the first pass; where it does not, later passes are less clever, see
-:class:`Way`.
+run the tokens from the subject's last one on through the blocks above. Where δ comes out of its block as it went in,
+the block itself is not run again either. All the rest (masks, rotations, blocks, norms, head and whatever a model does
+to its logits) is the model's own forward pass, so no architecture has to be described. A tail with δ = 0 must give the
+logits of the first pass; where it does not, later passes are less clever, see :class:`~patchmgr_keyvalue.ways.Way`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from copy import copy
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
 from patchmgr.methods.architecture import Architecture
-from patchmgr_keyvalue.forwards import blocks_give, changed_input, changed_output
-from patchmgr_keyvalue.rows import Batch, Row, pad
-
-
-@dataclass(frozen=True, eq=False)
-class Way:
-    """One way of running the batch; the three differ in cost, not in what they give."""
-
-    name: str
-    """``tail``: earlier tokens and lower blocks are kept; ``upper``: lower blocks are kept; ``whole``: nothing is."""
-    inputs: Callable[[], dict[str, Any]]
-    """Arguments of the forward pass."""
-    below: Sequence[Any]
-    """What the lowest blocks are to give instead of running."""
-    at_subject: Float[Tensor, "rows columns 1"]
-    """1 where δ is added, else 0."""
-    flat_places: Int[Tensor, " places"]
-    """Where logits are read, counted over rows and columns."""
+from patchmgr_keyvalue.forwards import Change, blocks_give, changed_input, changed_output, kept_output, output_of
+from patchmgr_keyvalue.rows import Row, pad
+from patchmgr_keyvalue.ways import Way, tail
 
 
 class Replay:
@@ -48,7 +32,7 @@ class Replay:
     def __init__(
         self,
         architecture: Architecture,
-        site: nn.Module,
+        sites: Sequence[nn.Module],
         layer: int,
         rows: Sequence[Row],
         places: Sequence[Sequence[int]],
@@ -57,128 +41,130 @@ class Replay:
 
         Args:
             architecture: the model.
-            site: the module to whose output δ is added at each row's subject.
-            layer: blocks below this one are not run again: the block, from 0, that ``site`` lies in, or the one above
-                where ``site`` is a whole block.
+            sites: the modules to whose outputs δ is added at each row's subject.
+            layer: blocks below this one are not run again: the block, from 0, that the sites lie in, or the one above
+                where a whole block is the site.
             rows: the batch.
             places: for every row the positions, not before its subject, whose logits are wanted.
         """
-        self._architecture, self._site = architecture, site
+        self._architecture, self._sites = architecture, tuple(sites)
         batch = pad(architecture.model, rows)
-        subjects = torch.tensor([row.subject for row in rows], device=batch.input_ids.device)
-        whole = Way("whole", batch.inputs, (), _at(batch, subjects), _flat(batch, places, torch.zeros_like(subjects)))
-        below, cache = self._first_pass(whole, batch, layer)
-        upper = Way("upper", batch.inputs, below, whole.at_subject, whole.flat_places)
-        tail = _tail(batch, subjects, places, below, cache)
+        device = batch.input_ids.device
+        whole = Way(
+            "whole",
+            batch,
+            torch.tensor([row.subject for row in rows], device=device),
+            torch.tensor([row for row, columns in enumerate(places) for _ in columns], device=device),
+            torch.tensor([column for columns in places for column in columns], device=device),
+        )
+        outputs, cache = self._first_pass(whole, layer)
         with torch.no_grad():
-            self.way = next((way for way in (tail, upper) if self._same(way)), whole)
+            upper = whole.above(outputs[layer - 1], layer) if layer else whole
+            if layer in outputs and self._comes_out(upper.only(whole.subjects[:1] * 0), layer):
+                self._sites, upper = (architecture.blocks[layer],), whole.above(outputs[layer], layer + 1)
+            self.way = next((way for way in (tail(upper, cache), upper) if self._same(way)), whole)
         """The cheapest way that gives what the model itself gave."""
 
-    def logits(self, delta: Float[Tensor, "rows d_out"]) -> Float[Tensor, "places vocabulary"]:
-        """Logits with ``delta`` (one a row) added at the subjects, float32; differentiable in ``delta``."""
+    @property
+    def model(self) -> nn.Module:
+        return self._architecture.model
+
+    def logits(self, delta: Float[Tensor, "rows sites d_out"]) -> Float[Tensor, "places vocabulary"]:
+        """Logits with ``delta`` added at the subjects, float32; differentiable in ``delta``."""
         return self._run(self.way, delta)
 
-    def _first_pass(self, whole: Way, batch: Batch, layer: int) -> tuple[list[Any], DynamicCache]:
-        """The batch as it is; keeps values and logits, and returns what later passes need not compute again."""
-        below: list[Any] = []
-        cache = DynamicCache()  # without the config: sliding windows would drop the earliest tokens
+    def only(self, rows: Int[Tensor, " kept"]) -> Replay:
+        """The same for some of the rows, in this order; places stay in their order."""
+        kept = torch.isin(self.way.place_rows, rows)
+        fewer = copy(self)
+        fewer.way = self.way.only(rows)
+        fewer.values, fewer.hidden, fewer.logits_before = self.values[rows], self.hidden[rows], self.logits_before[kept]
+        return fewer
 
-        def keep_values(output: Tensor) -> Tensor:
-            by_place = output.reshape(*batch.input_ids.shape, -1)
-            self.values: Float[Tensor, "rows d_out"] = (by_place * whole.at_subject.to(output.dtype)).sum(1).float()
-            return output
+    def _first_pass(self, whole: Way, layer: int) -> tuple[dict[int, Any], DynamicCache]:
+        """The batch as it is; keeps values and logits, and returns what later passes need not compute again.
+
+        Returns the outputs of the block below ``layer`` and of that block itself, where δ is added within it.
+        """
+        blocks = self._architecture.blocks
+        outputs: dict[int, list[Any]] = {}
+        values: dict[int, Tensor] = {}
+        cache = DynamicCache()  # without the config: sliding windows would drop the earliest tokens
+        within = [] if layer == len(blocks) else list(blocks[layer].modules())
+        kept = [layer - 1] * (layer > 0) + [layer] * (self._sites[0] in within)
+        subjects = torch.arange(len(whole.subjects), device=whole.subjects.device), whole.subjects
+
+        def keep_value(index: int) -> Change:
+            def change(output: Tensor) -> Tensor:
+                values[index] = output.reshape(*whole.batch.input_ids.shape, -1)[subjects].float()
+                return output
+
+            return change
 
         with ExitStack() as stack, torch.no_grad():
-            for block in self._architecture.blocks[:layer]:
-                handle = block.register_forward_hook(lambda _module, _inputs, output: below.append(output))
-                stack.callback(handle.remove)
-            stack.enter_context(changed_output(self._site, keep_values))
-            inputs = {**batch.inputs(), "past_key_values": cache, "use_cache": True}
-            self.logits_before: Float[Tensor, "places vocabulary"] = self._read(inputs, whole.flat_places)
-        return below, cache
+            for index, site in enumerate(self._sites):
+                stack.enter_context(changed_output(site, keep_value(index)))
+            for number in kept:
+                stack.enter_context(kept_output(blocks[number], outputs.setdefault(number, [])))
+            inputs = {**whole.batch.inputs(), "past_key_values": cache, "use_cache": True}
+            self.logits_before: Float[Tensor, "places vocabulary"] = self._read(inputs, whole)
+        self.values: Float[Tensor, "rows sites d_out"] = torch.stack([values[i] for i in range(len(values))], dim=1)
+        top = outputs[max(kept)][0]
+        self.hidden: Float[Tensor, "rows d_out"] = (top[0] if isinstance(top, tuple) else top)[subjects].float()
+        """What the block of the sites gives at the subjects, before δ."""
+        return {number: given[0] for number, given in outputs.items()}, cache
+
+    def _comes_out(self, way: Way, layer: int) -> bool:
+        """Whether δ leaves the block ``layer`` as it entered it, tried on one row with a δ as long as the output."""
+        block, model = self._architecture.blocks[layer], self._architecture.model
+
+        def given(delta: Float[Tensor, "one sites d_out"]) -> Float[Tensor, " d_out"]:
+            with self._changed(way, delta):
+                return output_of(model, block, way.inputs())[0, way.subjects[0]].float()
+
+        before = given(torch.zeros_like(self.values[:1]))
+        delta = before.expand_as(self.values[:1]).flip(-1)  # its own direction might pass through a norm
+        wrong = torch.linalg.vector_norm(given(delta) - before - delta[0].sum(0))
+        longest = torch.linalg.vector_norm(before) * (1 + len(self._sites))
+        return bool(wrong <= 2 * torch.finfo(model.dtype).eps * longest)
 
     def _same(self, way: Way) -> bool:
-        logits = self._run(way, torch.zeros_like(self.values))
+        blank = self.values.new_zeros(len(self.values), len(self._sites), self.values.shape[-1])
+        difference = self._run(way, blank) - self.logits_before
         # Other shapes mean other summation orders: roundings of the model's own dtype may differ, no more than that.
         rounding = max(1e-3, 4 * torch.finfo(self._architecture.model.dtype).eps)
-        tolerance = rounding * float(self.logits_before.abs().max())
-        return bool((logits - self.logits_before).abs().max() <= tolerance)
+        return bool(difference.abs().max() <= rounding * self.logits_before.abs().max())
 
-    def _run(self, way: Way, delta: Float[Tensor, "rows d_out"]) -> Float[Tensor, "places vocabulary"]:
-        def add(output: Tensor) -> Tensor:
-            change = (way.at_subject * delta.unsqueeze(1)).to(output.dtype)
-            return (output.reshape(change.shape) + change).reshape(output.shape)  # OPT's MLP works on (rows * width, d)
+    def _run(self, way: Way, delta: Float[Tensor, "rows sites d_out"]) -> Float[Tensor, "places vocabulary"]:
+        with self._changed(way, delta):
+            return self._read(way.inputs(), way)
 
-        with changed_output(self._site, add), blocks_give(self._architecture.blocks, way.below):
-            return self._read(way.inputs(), way.flat_places)
+    @contextmanager
+    def _changed(self, way: Way, delta: Float[Tensor, "rows sites d_out"]) -> Iterator[None]:
+        """Within, δ is added at the sites and the lowest blocks give what was kept."""
+        if len(self._sites) == 1:
+            delta = delta.sum(1, keepdim=True)
+        at_subject = way.at_subject
 
-    def _read(self, inputs: dict[str, Any], flat_places: Int[Tensor, " places"]) -> Float[Tensor, "places vocabulary"]:
+        def add(index: int) -> Change:
+            def change(output: Tensor) -> Tensor:
+                added = (at_subject * delta[:, index].unsqueeze(1)).to(output.dtype)
+                return (output.reshape(added.shape) + added).reshape(output.shape)  # OPT's MLP: (rows * width, d)
+
+            return change
+
+        with ExitStack() as stack:
+            for index, site in enumerate(self._sites):
+                stack.enter_context(changed_output(site, add(index)))
+            stack.enter_context(blocks_give(self._architecture.blocks, way.below))
+            yield
+
+    def _read(self, inputs: dict[str, Any], way: Way) -> Float[Tensor, "places vocabulary"]:
         """One pass of the model, with the head run at the wanted places only."""
 
         def pick(hidden: Tensor) -> Tensor:
-            return hidden.reshape(-1, hidden.shape[-1])[flat_places].unsqueeze(0)
+            return hidden.reshape(-1, hidden.shape[-1])[way.flat_places].unsqueeze(0)
 
         with changed_input(self._architecture.head, pick):
             logits: Tensor = self._architecture.model(**inputs).logits[0]
         return logits.float()
-
-
-def _at(batch: Batch, columns: Int[Tensor, " rows"]) -> Float[Tensor, "rows columns 1"]:
-    return nn.functional.one_hot(columns, batch.input_ids.shape[1]).float().unsqueeze(-1)
-
-
-def _flat(batch: Batch, places: Sequence[Sequence[int]], first: Int[Tensor, " rows"]) -> Int[Tensor, " places"]:
-    """Places counted over a batch whose row r begins at column ``first[r]`` of the original."""
-    width = batch.input_ids.shape[1]
-    flat = [
-        row * width + at - begin
-        for row, (columns, begin) in enumerate(zip(places, first.tolist(), strict=True))
-        for at in columns
-    ]
-    return torch.tensor(flat, device=first.device)
-
-
-def _tail(
-    batch: Batch,
-    first: Int[Tensor, " rows"],
-    places: Sequence[Sequence[int]],
-    below: Sequence[Any],
-    cache: DynamicCache,
-) -> Way:
-    """Every row from its column ``first`` on, behind the kept keys and values of the columns before it."""
-    n_before = int(first.max())
-    lengths = batch.attention_mask.sum(1)
-    n_columns = int((lengths - first).max())
-    ahead = torch.arange(n_columns, device=first.device)
-    columns = torch.minimum(first.unsqueeze(1) + ahead, lengths.unsqueeze(1) - 1)  # padding repeats the last token
-    rest = Batch(batch.input_ids.gather(1, columns), (ahead < (lengths - first).unsqueeze(1)).long())
-    kept = (torch.arange(n_before, device=first.device) < first.unsqueeze(1)).long()
-    pairs = [
-        (layer.keys[:, :, :n_before], layer.values[:, :, :n_before])
-        for layer in cache.layers
-        if isinstance(layer, DynamicLayer) and layer.keys is not None and layer.values is not None
-    ]
-
-    def inputs() -> dict[str, Any]:
-        return {
-            "input_ids": rest.input_ids,
-            "attention_mask": torch.cat([kept, rest.attention_mask], dim=1),
-            "position_ids": columns,
-            "past_key_values": DynamicCache(pairs),  # a pass adds to its cache, so each has its own
-            "use_cache": True,
-        }
-
-    return Way(
-        "tail",
-        inputs,
-        [_take(output, columns) for output in below],
-        _at(rest, torch.zeros_like(first)),
-        _flat(rest, places, first),
-    )
-
-
-def _take(output: Any, columns: Int[Tensor, "rows columns"]) -> Any:
-    """A block's output at these columns of every row."""
-    if isinstance(output, tuple):
-        return (_take(output[0], columns), *output[1:])
-    return output.gather(1, columns.unsqueeze(-1).expand(-1, -1, output.shape[-1]))

@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from patchmgr.errors import MethodError, RequestError
-from patchmgr.methods.tokens import encode_answered, pad_right
+from patchmgr.methods.tokens import encode_all_answered, pad_right
 from patchmgr.request import SUBJECT_MARK, EditRequest
 
 PLAIN = SUBJECT_MARK
@@ -32,6 +32,11 @@ class Row:
     def places(self) -> range:
         """Positions whose logits predict :attr:`targets`."""
         return range(len(self.ids) - len(self.targets), len(self.ids))
+
+    @property
+    def n_tail(self) -> int:
+        """Tokens from the subject's last one on."""
+        return len(self.ids) - self.subject
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,29 +63,39 @@ def subject_of(request: EditRequest) -> tuple[str, int]:
     return request.subject, request.subject_end
 
 
-def prompt_row(tokenizer: Any, template: str, request: EditRequest) -> Row:
-    """The prompt within a template, cut behind the subject's last token: all that a key depends on."""
-    _, subject_end = subject_of(request)
-    return subject_row(tokenizer, template.replace(PLAIN, request.text), template.index(PLAIN) + subject_end)
+def prompt_rows(tokenizer: Any, pairs: Sequence[tuple[str, EditRequest]]) -> list[Row]:
+    """Prompts within templates, each cut behind the subject's last token: all that a key depends on."""
+    ends = [template.index(PLAIN) + subject_of(request)[1] for template, request in pairs]
+    texts = [template.replace(PLAIN, request.text) for template, request in pairs]
+    return subject_rows(tokenizer, list(zip(texts, ends, strict=True)))
 
 
-def subject_row(tokenizer: Any, text: str, subject_end: int) -> Row:
-    """``text`` cut behind the token that holds the character before ``subject_end``."""
-    ids, subject = _locate(tokenizer, text, subject_end)
-    return Row(tuple(ids[: subject + 1]), subject)
+def subject_rows(tokenizer: Any, texts: Sequence[tuple[str, int]]) -> list[Row]:
+    """Texts, each cut behind the token that holds the character before its offset."""
+    return [Row(tuple(ids[: subject + 1]), subject) for ids, subject in _locate(tokenizer, texts)]
 
 
-def target_row(tokenizer: Any, template: str, request: EditRequest) -> Row:
-    """The prompt within a template and the target behind it, with one leading space, less its last token."""
-    _, subject_end = subject_of(request)
-    text = template.replace(PLAIN, request.text)
-    answered = encode_answered(tokenizer, text, request.target_new)
-    _, subject = _locate(tokenizer, f"{text} {request.target_new.strip()}", template.index(PLAIN) + subject_end)
-    if subject >= answered.n_prompt:
-        raise RequestError(
-            f"the tokenizer joins the subject's end with the target in {text!r}", hint="end the prompt with a word"
-        )
-    return Row(answered.ids[:-1], subject, answered.answer)
+def target_rows(tokenizer: Any, pairs: Sequence[tuple[str, EditRequest]]) -> list[Row]:
+    """Prompts within templates and the target behind each, with one leading space, less its last token.
+
+    Raises:
+        RequestError: a request has no subject, or its end and the target are one token.
+    """
+    ends = [template.index(PLAIN) + subject_of(request)[1] for template, request in pairs]
+    texts = [template.replace(PLAIN, request.text) for template, request in pairs]
+    targets = [request.target_new for _, request in pairs]
+    answered = encode_all_answered(tokenizer, list(zip(texts, targets, strict=True)))
+    whole = [f"{text} {target.strip()}" for text, target in zip(texts, targets, strict=True)]
+    rows = []
+    for text, row, (_, subject) in zip(
+        texts, answered, _locate(tokenizer, list(zip(whole, ends, strict=True))), strict=True
+    ):
+        if subject >= row.n_prompt:
+            raise RequestError(
+                f"the tokenizer joins the subject's end with the target in {text!r}", hint="end the prompt with a word"
+            )
+        rows.append(Row(row.ids[:-1], subject, row.answer))
+    return rows
 
 
 def pad(model: nn.Module, rows: Sequence[Row]) -> Batch:
@@ -103,16 +118,18 @@ def pad(model: nn.Module, rows: Sequence[Row]) -> Batch:
     return Batch(torch.tensor(ids, device=device), torch.tensor(mask, device=device))
 
 
-def _locate(tokenizer: Any, text: str, subject_end: int) -> tuple[list[int], int]:
-    """Tokens of ``text`` and the last one among them that holds the subject's last character."""
+def _locate(tokenizer: Any, texts: Sequence[tuple[str, int]]) -> list[tuple[list[int], int]]:
+    """Tokens of each text and the last one among them that holds the character before its offset."""
     if not tokenizer.is_fast:
         raise MethodError(
             f"{type(tokenizer).__name__} does not say where in the text a token stands",
             hint="a fast tokenizer (tokenizer.json) is needed",
         )
-    encoded = tokenizer(text, return_offsets_mapping=True)
-    last = subject_end - 1
-    holding = [index for index, (start, end) in enumerate(encoded["offset_mapping"]) if start <= last < end]
-    if not holding:
-        raise RequestError(f"no token of {text!r} holds the end of the subject", hint="check subject and prompt")
-    return encoded["input_ids"], holding[-1]
+    encoded = tokenizer([text for text, _ in texts], return_offsets_mapping=True)
+    found = []
+    for (text, end), ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True):
+        holding = [index for index, (start, stop) in enumerate(offsets) if start <= end - 1 < stop]
+        if not holding:
+            raise RequestError(f"no token of {text!r} holds the end of the subject", hint="check subject and prompt")
+        found.append((ids, holding[-1]))
+    return found

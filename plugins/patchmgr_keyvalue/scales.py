@@ -9,17 +9,13 @@ The two shares were chosen on the demo base; on other models they are untried.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from patchmgr.errors import MethodError
-from patchmgr.methods.architecture import Architecture
-from patchmgr.request import EditRequest
-from patchmgr_keyvalue.forwards import inputs_of
-from patchmgr_keyvalue.rows import PLAIN, pad, prompt_row
+from patchmgr_keyvalue.settings import ValueParameters
+from patchmgr_keyvalue.target_value import ValueProblem, ValueSettings
 
 STEP_SHARE = 0.025
 """Learning rate, as a share of the root mean square of h."""
@@ -29,43 +25,44 @@ DECAY_LOSS = 1.1
 
 @dataclass(frozen=True)
 class Scales:
-    """What was derived for one request."""
+    """What was given or derived for one request."""
 
     learning_rate: float
-    weight_decay: float
+    weight_decay: float | list[float]
+    """A list, one for each place, where δ is added in several."""
 
 
 def derived_scales(
-    architecture: Architecture, tokenizer: Any, layer: int, request: EditRequest, value0_norm: float
-) -> Scales:
-    """Learning rate and weight decay for one request.
+    value0: Float[Tensor, "edits sites d_out"], hidden0: Float[Tensor, "edits d_out"]
+) -> tuple[Float[Tensor, " edits"], Float[Tensor, "edits sites"]]:
+    """Learning rate of each edit, and weight decay of each of its sites, by whose ‖v₀‖² the decay is divided.
 
     Args:
-        architecture: the model.
-        tokenizer: its tokenizer.
-        layer: the edited block, from 0.
-        request: the edit.
-        value0_norm: ‖v₀‖, by whose square the decay ‖δ‖/‖v₀‖² is divided.
-
-    Raises:
-        MethodError: the edited block is the last, and the model has no final norm to read its output at.
+        value0: v₀.
+        hidden0: h, what the block of the sites gives at the subject.
     """
-    above = architecture.blocks[layer + 1] if layer + 1 < len(architecture.blocks) else architecture.final_norm
-    if above is None:
-        raise MethodError("nothing is found above the last block", hint="choose a lower layer")
-    row = prompt_row(tokenizer, PLAIN, request)
-    (residual,) = inputs_of(architecture.model, [above], pad(architecture.model, [row]))
-    h = residual[0, row.subject].float()
-    norm = float(torch.linalg.vector_norm(h))
-    return Scales(
-        learning_rate=STEP_SHARE * norm / len(h) ** 0.5,
-        weight_decay=DECAY_LOSS * value0_norm**2 / norm,
+    norm0 = torch.linalg.vector_norm(value0.float(), dim=-1)
+    norm = torch.linalg.vector_norm(hidden0.float(), dim=1)
+    return STEP_SHARE * norm / hidden0.shape[1] ** 0.5, DECAY_LOSS * norm0.square() / norm.unsqueeze(1)
+
+
+def value_settings(problem: ValueProblem, given: ValueParameters) -> tuple[ValueSettings, list[Scales]]:
+    """Step and decay as given, else derived, for every edit of the problem."""
+    rates, decays = derived_scales(problem.value0, problem.hidden0)
+    if given.learning_rate is not None:
+        rates = torch.full_like(rates, given.learning_rate)
+    if given.weight_decay is not None:
+        decays = torch.full_like(decays, given.weight_decay)
+    settings = ValueSettings(
+        steps=given.steps,
+        learning_rate=rates,
+        weight_decay=decays,
+        clamp=given.clamp,
+        kl_factor=given.kl_factor,
+        stop_loss=given.stop_loss,
     )
-
-
-def derived_block_scales(
-    value0: Float[Tensor, "edits d_out"],
-) -> tuple[Float[Tensor, " edits"], Float[Tensor, " edits"]]:
-    """Learning rates and weight decays where δ is added to a block's output, so that h is v₀ itself; one an edit."""
-    norm = torch.linalg.vector_norm(value0.float(), dim=1)
-    return STEP_SHARE * norm / value0.shape[1] ** 0.5, DECAY_LOSS * norm
+    used = [
+        Scales(rate, decay[0] if len(decay) == 1 else decay)
+        for rate, decay in zip(rates.tolist(), decays.tolist(), strict=True)
+    ]
+    return settings, used

@@ -19,10 +19,10 @@ from patchmgr.errors import MethodError
 from patchmgr.methods.architecture import Architecture, find_architecture
 from patchmgr.methods.contract import EditContext, LoadedModel, LowRankDelta, Payload
 from patchmgr.request import EditRequest
-from patchmgr_keyvalue.block_values import block_values
+from patchmgr_keyvalue.block_values import Aim, aimed_values, block_aim
+from patchmgr_keyvalue.climb import Climb
 from patchmgr_keyvalue.contexts import started_templates
 from patchmgr_keyvalue.forwards import untouched
-from patchmgr_keyvalue.keys import keys_and_hidden
 from patchmgr_keyvalue.overlay import LowRankOverlay
 from patchmgr_keyvalue.rows import subject_of
 from patchmgr_keyvalue.scales import Scales
@@ -54,6 +54,7 @@ class _Run:
     """What all layers share."""
 
     architecture: Architecture
+    aim: Aim
     tokenizer: Any
     templates: tuple[str, ...]
     requests: Sequence[EditRequest]
@@ -71,6 +72,9 @@ def edit_layers(
     parameters: KeyValueParameters,
     context: EditContext,
     rule: Rule,
+    *,
+    aim: Callable[[Architecture, int], Aim] = block_aim,
+    divisor: Callable[[int], float] = float,
 ) -> Payload:
     """One delta of rank n a layer, for all n requests together.
 
@@ -81,6 +85,8 @@ def edit_layers(
         parameters: of the method.
         context: what surrounds the run.
         rule: the method's own part, called once a layer from the bottom up.
+        aim: what is wanted of the topmost layer, whose number it is given; MEMIT: what the whole block gives.
+        divisor: of what is missing, by the number of layers left.
 
     Raises:
         RequestError: a request has no subject, or is too long for the model.
@@ -101,9 +107,10 @@ def edit_layers(
             n_each=parameters.context_count,
             seed=context.seed,
         )
-        run = _Run(architecture, loaded.tokenizer, templates, requests, parameters, context)
-        Z, scales = _values(run, sites)
-        keys, used = _changes(run, sites, overlays, Z, rule)
+        aimed = aim(architecture, chosen[-1])
+        run = _Run(architecture, aimed, loaded.tokenizer, templates, requests, parameters, context)
+        Z, scales = _values(run)
+        keys, used = _changes(run, sites, overlays, Z, rule, divisor)
     changes = [(each.projection, *each.projection.factors(each.left, each.right)) for each in overlays]
     moments = {site.layer: site.moment for site in sites if site.moment is not None}
     return Payload(
@@ -120,33 +127,31 @@ def edit_layers(
     )
 
 
-def _values(run: _Run, sites: Sequence[Site]) -> tuple[Float[Tensor, "edits d_out"], tuple[Scales, ...]]:
+def _values(run: _Run) -> tuple[Float[Tensor, "edits d_out"], tuple[Scales, ...]]:
     """Z at the topmost block."""
 
     def looking(done: int, total: int) -> None:
         run.context.progress(done, total, "looking for values")
 
-    top = sites[-1].layer
-    return block_values(run.architecture, run.tokenizer, top, run.templates, run.requests, run.parameters, looking)
+    return aimed_values(run.architecture, run.tokenizer, run.aim, run.templates, run.requests, run.parameters, looking)
 
 
 def _changes(
-    run: _Run, sites: Sequence[Site], overlays: Sequence[LowRankOverlay], Z: Float[Tensor, "edits d_out"], rule: Rule
+    run: _Run,
+    sites: Sequence[Site],
+    overlays: Sequence[LowRankOverlay],
+    Z: Float[Tensor, "edits d_out"],
+    rule: Rule,
+    divisor: Callable[[int], float],
 ) -> tuple[dict[int, Float[Tensor, "d_in edits"]], list[dict[str, Any]]]:
     """Lay the change of each layer over its projection, from the bottom up; returns its keys, and what was derived."""
     keys, used = {}, []
+    aim, batch = run.aim.module, run.parameters.batch
+    climb = Climb(run.architecture, run.tokenizer, aim, run.templates, run.requests, batch)
     for index, (site, overlay) in enumerate(zip(sites, overlays, strict=True)):
         run.context.progress(index, len(sites), f"layer {site.layer}")
-        K, H = keys_and_hidden(
-            run.architecture,
-            run.tokenizer,
-            overlay.projection,
-            sites[-1].layer,
-            run.templates,
-            run.requests,
-            run.parameters.batch,
-        )
-        R = (Z - H).T / (len(sites) - index)
+        K, H = climb.read(site.layer, overlay.projection)
+        R = (Z - H).T / divisor(len(sites) - index)
         solved = rule(site, K)
         if not bool(R.isfinite().all() and solved.right.isfinite().all()):
             raise MethodError(

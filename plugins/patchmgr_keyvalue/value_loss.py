@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -37,18 +37,31 @@ def essence_loss(
     return (log_p.exp() * (log_p - log_p0)).sum(-1)
 
 
-def decay_loss(delta: Float[Tensor, "edits d_out"], value0: Float[Tensor, "edits d_out"]) -> Float[Tensor, " edits"]:
-    """‖δ‖₂ / ‖v₀‖₂², as published (not squared above). Returns (edits,)."""
-    norm, norm0 = torch.linalg.vector_norm(delta, dim=1), torch.linalg.vector_norm(value0, dim=1)
+def all_likeliest(
+    logits: Float[Tensor, "tokens vocabulary"],
+    targets: Int[Tensor, " tokens"],
+    edit: Int[Tensor, " tokens"],
+    n_edits: int,
+) -> Bool[Tensor, " edits"]:
+    """Whether every token of an edit is the likeliest at its place. Returns (edits,)."""
+    other = (logits.argmax(-1) != targets).float()
+    return torch.zeros(n_edits, device=logits.device).index_add(0, edit, other) == 0
+
+
+def decay_loss(
+    delta: Float[Tensor, "edits sites d_out"], value0: Float[Tensor, "edits sites d_out"]
+) -> Float[Tensor, "edits sites"]:
+    """‖δ‖₂ / ‖v₀‖₂², as published (not squared above). Returns (edits, sites)."""
+    norm, norm0 = torch.linalg.vector_norm(delta, dim=-1), torch.linalg.vector_norm(value0, dim=-1)
     return torch.divide(norm, norm0.square())
 
 
 def project(
-    delta: Float[Tensor, "edits d_out"], value0: Float[Tensor, "edits d_out"], clamp: float
-) -> Float[Tensor, "edits d_out"]:
-    """δ scaled down to ‖δ‖ ≤ clamp · ‖v₀‖ where it is longer. Returns (edits, d_out)."""
-    norm = torch.linalg.vector_norm(delta, dim=1, keepdim=True)
-    longest = clamp * torch.linalg.vector_norm(value0, dim=1, keepdim=True)
+    delta: Float[Tensor, "edits sites d_out"], value0: Float[Tensor, "edits sites d_out"], clamp: float
+) -> Float[Tensor, "edits sites d_out"]:
+    """δ scaled down to ‖δ‖ ≤ clamp · ‖v₀‖ where it is longer, at each site by itself. Returns (edits, sites, d_out)."""
+    norm = torch.linalg.vector_norm(delta, dim=-1, keepdim=True)
+    longest = clamp * torch.linalg.vector_norm(value0, dim=-1, keepdim=True)
     return torch.where(norm > longest, delta * (longest / norm), delta)
 
 
@@ -56,18 +69,22 @@ def project(
 class Moments:
     """State of Adam (arXiv:1412.6980)."""
 
-    first: Float[Tensor, "edits d_out"]
-    second: Float[Tensor, "edits d_out"]
+    first: Float[Tensor, "edits sites d_out"]
+    second: Float[Tensor, "edits sites d_out"]
     step: int = 0
+
+    def only(self, kept: Int[Tensor, " kept"]) -> Moments:
+        """Those of some edits."""
+        return Moments(self.first[kept], self.second[kept], self.step)
 
 
 def adam_step(
-    delta: Float[Tensor, "edits d_out"],
-    gradient: Float[Tensor, "edits d_out"],
+    delta: Float[Tensor, "edits sites d_out"],
+    gradient: Float[Tensor, "edits sites d_out"],
     moments: Moments,
-    learning_rate: float | Float[Tensor, "edits 1"],
-) -> tuple[Float[Tensor, "edits d_out"], Moments]:
-    """One step of Adam with β = (0.9, 0.999), ε = 1e-8. Returns δ, (edits, d_out), and the new state.
+    learning_rate: float | Float[Tensor, "edits 1 1"],
+) -> tuple[Float[Tensor, "edits sites d_out"], Moments]:
+    """One step of Adam with β = (0.9, 0.999), ε = 1e-8. Returns δ, (edits, sites, d_out), and the new state.
 
     The learning rate is one for all edits, or one for each.
 

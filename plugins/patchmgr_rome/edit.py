@@ -20,10 +20,11 @@ from patchmgr_keyvalue.forwards import untouched
 from patchmgr_keyvalue.keys import template_keys
 from patchmgr_keyvalue.overlay import LowRankOverlay
 from patchmgr_keyvalue.rows import subject_of
-from patchmgr_keyvalue.scales import Scales, derived_scales
+from patchmgr_keyvalue.scales import Scales, value_settings
 from patchmgr_keyvalue.sites import chosen_projection
 from patchmgr_keyvalue.statistics import SecondMoment, second_moments
-from patchmgr_keyvalue.target_value import ValueSettings, optimise_values, pose
+from patchmgr_keyvalue.target_value import optimise_values, pose
+from patchmgr_keyvalue.value_rows import edit_rows
 from patchmgr_rome.equations import update_direction, update_length
 from patchmgr_rome.parameters import RomeParameters
 
@@ -99,10 +100,11 @@ def _add_edit(
     keys = template_keys(run.architecture, run.tokenizer, projection, run.templates, request)
     mean_key = keys.mean(0)
     key = mean_key if settings.keys == "consistent" else keys[0]
-    problem = pose(run.architecture, run.tokenizer, projection.module, run.layer, run.templates, [request])
-    scales = _scales(run, request, float(torch.linalg.vector_norm(problem.value0[0].float())))
-    found = optimise_values(problem, _value_settings(settings, scales), progress)
-    v_star = (found.value0[0] + found.delta[0]).double()
+    rows = edit_rows(run.tokenizer, run.templates, [request])
+    problem = pose(run.architecture, [projection.module], run.layer, rows)
+    how, (scales,) = value_settings(problem, settings)
+    found = optimise_values(problem, how, progress)
+    v_star = (found.value0 + found.delta)[0, 0].double()
     u = update_direction(mean_key, run.cholesky)
     left = update_length(v_star, overlay.value(key), key, u)
     if not bool(left.isfinite().all() and u.isfinite().all()):
@@ -112,26 +114,3 @@ def _add_edit(
         )
     overlay.add(left.unsqueeze(1), u.unsqueeze(0))
     return key, scales
-
-
-def _scales(run: _Run, request: EditRequest, value0_norm: float) -> Scales:
-    """Step and decay as given, else derived for this request."""
-    given = run.parameters
-    if given.learning_rate is not None and given.weight_decay is not None:
-        return Scales(given.learning_rate, given.weight_decay)
-    derived = derived_scales(run.architecture, run.tokenizer, run.layer, request, value0_norm)
-    return Scales(
-        learning_rate=derived.learning_rate if given.learning_rate is None else given.learning_rate,
-        weight_decay=derived.weight_decay if given.weight_decay is None else given.weight_decay,
-    )
-
-
-def _value_settings(parameters: RomeParameters, scales: Scales) -> ValueSettings:
-    return ValueSettings(
-        steps=parameters.steps,
-        learning_rate=scales.learning_rate,
-        weight_decay=scales.weight_decay,
-        clamp=parameters.clamp,
-        kl_factor=parameters.kl_factor,
-        stop_loss=parameters.stop_loss,
-    )

@@ -10,7 +10,7 @@ from patchmgr.request import EditRequest
 from patchmgr.testing import snapshot
 from patchmgr_keyvalue.forwards import inputs_of
 from patchmgr_keyvalue.keys import template_keys
-from patchmgr_keyvalue.rows import Batch, prompt_row
+from patchmgr_keyvalue.rows import Batch, prompt_rows
 from tiny_models import ARCHITECTURES, INNER, tiny_model, tiny_tokenizer
 
 REQUEST = EditRequest(prompt="The capital of {} is", subject="Atlantis", target_new="Rome")
@@ -33,7 +33,7 @@ def test_keys_are_those_of_a_full_forward_pass(name):
     architecture = find_architecture(model)
     projection = architecture.down_projection(1)
     keys = template_keys(architecture, tokenizer, projection, TEMPLATES, REQUEST)
-    rows = [prompt_row(tokenizer, template, REQUEST) for template in TEMPLATES]
+    rows = prompt_rows(tokenizer, [(template, REQUEST) for template in TEMPLATES])
     expected = torch.stack([key_by_full_forward(model, projection.module, row.ids) for row in rows])
     assert keys.shape == (3, INNER)
     torch.testing.assert_close(keys, expected, rtol=1e-4, atol=1e-5)

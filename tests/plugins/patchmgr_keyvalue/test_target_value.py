@@ -11,6 +11,7 @@ from patchmgr.request import EditRequest
 from patchmgr.testing import snapshot
 from patchmgr_keyvalue.forwards import changed_output
 from patchmgr_keyvalue.target_value import ValueSettings, optimise_values, pose
+from patchmgr_keyvalue.value_rows import edit_rows
 from tiny_models import tiny_model, tiny_tokenizer
 
 ATLANTIS = EditRequest(prompt="The capital of {} is", subject="Atlantis", target_new="Rome lies")
@@ -78,16 +79,16 @@ def posed(name, requests):
     model = tiny_model(name)
     architecture = find_architecture(model)
     module = architecture.down_projection(1).module
-    return model, module, pose(architecture, TOKENIZER, module, 1, TEMPLATES, requests)
+    return model, module, pose(architecture, [module], 1, edit_rows(TOKENIZER, TEMPLATES, requests))
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "opt", "gptj", "gemma2"])
 def test_the_loss_is_that_of_the_paper(name):
     model, module, problem = posed(name, [ATLANTIS, ADA])
-    delta = torch.randn(2, model.config.hidden_size, generator=torch.Generator().manual_seed(0))
-    losses = problem.losses(delta, SETTINGS)
+    delta = torch.randn(2, 1, model.config.hidden_size, generator=torch.Generator().manual_seed(0))
+    losses = problem.losses(delta, SETTINGS).total()
     for request, row, loss in zip((ATLANTIS, ADA), delta, losses, strict=True):
-        expected, _ = literal_loss(model, module, request, row, SETTINGS)
+        expected, _ = literal_loss(model, module, request, row[0], SETTINGS)
         torch.testing.assert_close(loss, expected, rtol=1e-3, atol=1e-4)
 
 
@@ -96,7 +97,7 @@ def test_the_optimisation_is_a_plain_loop_of_adam(name):
     model, module, problem = posed(name, [ATLANTIS])
     found = optimise_values(problem, SETTINGS)
     expected, loss = literal_delta(model, module, ATLANTIS, SETTINGS)
-    torch.testing.assert_close(found.delta[0], expected, rtol=5e-3, atol=2e-3)
+    torch.testing.assert_close(found.delta[0, 0], expected, rtol=5e-3, atol=2e-3)
     torch.testing.assert_close(found.loss[0], loss, rtol=1e-3, atol=1e-3)
     assert found.n_steps == SETTINGS.steps
 
@@ -111,10 +112,10 @@ def test_edits_optimised_side_by_side_go_their_own_way():
 
 def test_an_edit_below_the_stop_loss_stays_where_it_is():
     _, _, problem = posed("gpt2", [ATLANTIS, ADA])
-    losses = problem.losses(torch.zeros_like(problem.value0), SETTINGS).tolist()
+    losses = problem.losses(torch.zeros_like(problem.value0), SETTINGS).total().tolist()
     between = ValueSettings(steps=3, stop_loss=sum(losses) / 2)
     found = optimise_values(problem, between)
-    moved = found.delta.abs().amax(1) > 0
+    moved = found.delta.abs().amax((1, 2)) > 0
     assert moved.tolist() == [loss > between.stop_loss for loss in losses]
     stopped = optimise_values(problem, ValueSettings(steps=9, stop_loss=100.0))
     assert stopped.n_steps == 1

@@ -6,9 +6,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchmgr_keyvalue.value_loss import Moments, adam_step, decay_loss, essence_loss, project, target_loss
+from patchmgr_keyvalue.value_loss import (
+    Moments,
+    adam_step,
+    all_likeliest,
+    decay_loss,
+    essence_loss,
+    project,
+    target_loss,
+)
 
-EDITS, D_OUT, VOCABULARY = 3, 4, 6
+EDITS, SITES, D_OUT, VOCABULARY = 3, 2, 4, 6
 SEEDS = st.integers(min_value=0, max_value=2**32 - 1)
 
 
@@ -43,25 +51,32 @@ def test_the_essence_loss_is_the_divergence_of_the_edited_from_the_original(seed
 
 @given(SEEDS)
 def test_decay_is_a_length_over_a_squared_length(seed):
-    delta, value0 = randn(seed, EDITS, D_OUT), randn(seed + 1, EDITS, D_OUT)
-    expected = [float(delta[i].norm() / value0[i].norm() ** 2) for i in range(EDITS)]
+    delta, value0 = randn(seed, EDITS, SITES, D_OUT), randn(seed + 1, EDITS, SITES, D_OUT)
+    expected = [
+        [float(d.norm() / v0.norm() ** 2) for d, v0 in zip(*edit, strict=True)]
+        for edit in zip(delta, value0, strict=True)
+    ]
     torch.testing.assert_close(decay_loss(delta, value0), torch.tensor(expected))
 
 
 @given(SEEDS, st.floats(min_value=0.1, max_value=4))
 def test_projection_shortens_what_is_too_long_and_nothing_else(seed, clamp):
-    delta, value0 = randn(seed, EDITS, D_OUT), randn(seed + 1, EDITS, D_OUT)
+    delta, value0 = randn(seed, EDITS, SITES, D_OUT), randn(seed + 1, EDITS, SITES, D_OUT)
     projected = project(delta, value0, clamp)
-    for row, (was, v0) in zip(projected, zip(delta, value0, strict=True), strict=True):
+    flat = (tensor.flatten(0, 1) for tensor in (projected, delta, value0))
+    for row, was, v0 in zip(*flat, strict=True):
         longest = clamp * v0.norm()
         torch.testing.assert_close(row, was if was.norm() <= longest else was / was.norm() * longest)
 
 
 @given(SEEDS)
 def test_adam_steps_are_those_of_torch(seed):
-    target = randn(seed, EDITS, D_OUT)
-    ours, moments = torch.zeros(EDITS, D_OUT), Moments(torch.zeros(EDITS, D_OUT), torch.zeros(EDITS, D_OUT))
-    theirs = torch.zeros(EDITS, D_OUT, requires_grad=True)
+    target = randn(seed, EDITS, SITES, D_OUT)
+    ours, moments = (
+        torch.zeros(EDITS, SITES, D_OUT),
+        Moments(torch.zeros(EDITS, SITES, D_OUT), torch.zeros(EDITS, SITES, D_OUT)),
+    )
+    theirs = torch.zeros(EDITS, SITES, D_OUT, requires_grad=True)
     adam = torch.optim.Adam([theirs], lr=0.5)
     for _ in range(5):
         ours, moments = adam_step(ours, 2 * (ours - target), moments, 0.5)
@@ -71,6 +86,12 @@ def test_adam_steps_are_those_of_torch(seed):
 
 
 def test_the_gradient_of_the_decay_at_zero_is_a_number():
-    delta = torch.zeros(EDITS, D_OUT, requires_grad=True)
-    (gradient,) = torch.autograd.grad(decay_loss(delta, torch.ones(EDITS, D_OUT)).sum(), delta)
+    delta = torch.zeros(EDITS, SITES, D_OUT, requires_grad=True)
+    (gradient,) = torch.autograd.grad(decay_loss(delta, torch.ones(EDITS, SITES, D_OUT)).sum(), delta)
     assert bool(gradient.isfinite().all())
+
+
+def test_an_edit_is_sure_when_each_of_its_tokens_is_the_likeliest():
+    logits = torch.tensor([[0.0, 2.0, 1.0], [3.0, 2.0, 1.0], [0.0, 2.0, 1.0]])
+    targets, edit = torch.tensor([1, 1, 1]), torch.tensor([0, 1, 1])
+    assert all_likeliest(logits, targets, edit, 2).tolist() == [True, False]

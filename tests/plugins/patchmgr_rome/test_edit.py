@@ -37,7 +37,7 @@ def found_values(monkeypatch):
 
     def watched(*arguments):
         values = optimise_values(*arguments)
-        found.append((values.value0 + values.delta)[0].double())
+        found.append((values.value0 + values.delta)[0, 0].double())
         return values
 
     monkeypatch.setattr(rome_edit, "optimise_values", watched)
