@@ -33,6 +33,8 @@ class _Run:
     architecture: Architecture
     projections: tuple[Projection, ...]
     embeddings: Float[Tensor, "vocabulary d_out"]
+    new_weight: float
+    old_weight: float
     parameters: KnParameters
     context: EditContext
 
@@ -58,13 +60,18 @@ def edit(
     """
     architecture = find_architecture(loaded.model)
     projections = tuple(architecture.down_projection(layer) for layer in range(len(architecture.blocks)))
-    run = _Run(loaded, architecture, projections, _embeddings(architecture), parameters, context)
+    embeddings = _embeddings(architecture)
+    derived = _derived_weight(embeddings, projections, parameters.weight_share)
+    new_weight = derived if parameters.new_weight is None else parameters.new_weight
+    old_weight = derived if parameters.old_weight is None else parameters.old_weight
+    run = _Run(loaded, architecture, projections, embeddings, new_weight, old_weight, parameters, context)
     found: list[_Found] = []
     with untouched(loaded.model):
         for start in range(0, len(requests), parameters.batch):
             found += _find(run, requests[start : start + parameters.batch], start, len(requests))
     deltas = [delta for layer, projection in enumerate(projections) for delta in _deltas(layer, projection, found)]
-    return Payload(deltas, {**parameters.model_dump(mode="json"), "neurons": [_named(each) for each in found]})
+    used = {**parameters.model_dump(mode="json"), "new_weight": new_weight, "old_weight": old_weight}
+    return Payload(deltas, {**used, "neurons": [_named(each) for each in found]})
 
 
 def _embeddings(architecture: Architecture) -> Float[Tensor, "vocabulary d_out"]:
@@ -76,6 +83,14 @@ def _embeddings(architecture: Architecture) -> Float[Tensor, "vocabulary d_out"]
             hint="use another method on this model",
         )
     return weight
+
+
+def _derived_weight(
+    embeddings: Float[Tensor, "vocabulary d_out"], projections: Sequence[Projection], share: float
+) -> float:
+    """The weight at which the mean embedding is ``share`` as long as the mean column of W."""
+    lengths = [float(torch.linalg.vector_norm(own.matrix().float(), dim=0).mean()) for own in projections]
+    return share * sum(lengths) / len(lengths) / float(torch.linalg.vector_norm(embeddings.float(), dim=1).mean())
 
 
 def _find(run: _Run, requests: Sequence[EditRequest], start: int, n_requests: int) -> list[_Found]:
@@ -103,7 +118,7 @@ def _find(run: _Run, requests: Sequence[EditRequest], start: int, n_requests: in
         if not bool(neurons.any()):
             raise MethodError(f"no neuron answers for {request.text!r}", hint="lower share, or set refine=false")
         new, old = (run.embeddings[list(tokens)].double().cpu() for tokens in (asked.new[index], asked.old[index]))
-        exchanged = change(new, old, parameters.new_weight, parameters.old_weight)
+        exchanged = change(new, old, run.new_weight, run.old_weight)
         found.append(_Found(neurons.split(widths), exchanged))
     return found
 

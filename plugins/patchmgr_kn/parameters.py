@@ -10,7 +10,8 @@ from pydantic import Field
 
 from patchmgr.methods.parameters import PresetParameters
 
-_ONE_STEP = MappingProxyType({"steps": 1, "threshold": 0.2, "share": 0.4})
+_PUBLISHED = MappingProxyType({"steps": 20, "threshold": 0.2, "share": 0.4, "new_weight": 2.0, "old_weight": 2.0})
+_ONE_STEP = MappingProxyType({**_PUBLISHED, "steps": 1})
 """What is published for the models of 7 and 8 billion parameters: one step, which is the gradient at nothing."""
 
 
@@ -19,8 +20,8 @@ class KnParameters(PresetParameters):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         {
-            "gpt2-xl": {"steps": 20, "threshold": 0.2, "share": 0.4},
-            "gpt-j": {"steps": 20, "threshold": 0.1, "share": 0.4},
+            "gpt2-xl": _PUBLISHED,
+            "gpt-j": {**_PUBLISHED, "threshold": 0.1},
             "llama-2-7b": _ONE_STEP,
             "llama-3-8b": _ONE_STEP,
             "mistral-7b": _ONE_STEP,
@@ -47,11 +48,20 @@ class KnParameters(PresetParameters):
     share: float = Field(
         default=0.4, ge=0, lt=1, description="with refine: a neuron must count in more than this share of the prompts"
     )
-    new_weight: float = Field(
-        default=2.0, ge=0, description="of the new answer's embedding in what a neuron says; the paper's: 8"
+    new_weight: float | None = Field(
+        default=None,
+        ge=0,
+        description="of the new answer's embedding in what a neuron says; none: by weight_share; published: 2, or 8",
     )
-    old_weight: float = Field(
-        default=2.0, ge=0, description="of the old answer's embedding, which is taken out; the paper's: 1"
+    old_weight: float | None = Field(
+        default=None,
+        ge=0,
+        description="of the old answer's embedding, which is taken out; none: by weight_share; published: 2, or 1",
+    )
+    weight_share: float = Field(
+        default=0.75,
+        gt=0,
+        description="length of what is added or taken out, in lengths of what a neuron says, where no weight is given",
     )
     batch: int = Field(
         default=8, ge=1, description="prompts that are worked on side by side; decides memory, not the result"

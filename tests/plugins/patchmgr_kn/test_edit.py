@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from literal_neurons import literal_columns, literal_scores
 
+from literal_neurons import literal_columns, literal_scores
 from patchmgr.errors import MethodError, RequestError
 from patchmgr.methods.architecture import find_architecture
 from patchmgr.methods.artefacts import ArtefactStore
@@ -38,7 +38,9 @@ def loaded_model(name, **changes):
 
 
 def edit(loaded, context, requests=THREE, **settings):
-    return Kn().edit(loaded, requests, Kn.parameters(**{"steps": STEPS, **settings}), context)
+    return Kn().edit(
+        loaded, requests, Kn.parameters(**{"steps": STEPS, "new_weight": 2, "old_weight": 2, **settings}), context
+    )
 
 
 def literal(loaded, request, text=None):
@@ -78,7 +80,7 @@ def assert_written(payload, loaded, requests, threshold, settings):
 def test_the_neurons_and_what_is_written_are_those_of_the_literal_implementation(name, context):
     loaded = loaded_model(name)
     payload = edit(loaded, context, threshold=0.3, batch=2)
-    assert_written(payload, loaded, THREE, 0.3, Kn.parameters())
+    assert_written(payload, loaded, THREE, 0.3, Kn.parameters(new_weight=2, old_weight=2))
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama"])
@@ -193,3 +195,11 @@ def test_progress_counts_over_all_requests(context):
     shares = [done / total for done, total, _ in told]
     assert shares == sorted(shares)
     assert 0 == shares[0] < shares[-1] < 1
+
+
+def test_a_derived_weight_makes_words_as_long_as_what_neurons_say(context):
+    loaded = loaded_model("llama")
+    used = edit(loaded, context, new_weight=None, old_weight=None, weight_share=0.5).parameters
+    columns = [block.mlp.down_proj.weight.detach().norm(dim=0).mean() for block in loaded.model.model.layers]
+    words = loaded.model.get_input_embeddings().weight.detach().norm(dim=1).mean()
+    assert used["new_weight"] == used["old_weight"] == pytest.approx(float(0.5 * sum(columns) / 3 / words))

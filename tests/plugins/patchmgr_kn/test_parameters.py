@@ -9,7 +9,16 @@ from patchmgr_kn.parameters import KnParameters
 
 
 @pytest.mark.parametrize(
-    "setting", [{"steps": 0}, {"threshold": 1}, {"share": 1}, {"batch": 0}, {"preset": "gpt-4"}, {"old_weight": -1}]
+    "setting",
+    [
+        {"steps": 0},
+        {"threshold": 1},
+        {"share": 1},
+        {"batch": 0},
+        {"preset": "gpt-4"},
+        {"old_weight": -1},
+        {"weight_share": 0},
+    ],
 )
 def test_a_setting_out_of_range_is_refused(setting):
     with pytest.raises(ValidationError):
@@ -19,4 +28,5 @@ def test_a_setting_out_of_range_is_refused(setting):
 def test_a_preset_fills_in_what_is_not_given():
     settings = KnParameters(preset="gpt-j", steps="7")
     assert (settings.steps, settings.threshold, settings.share) == (7, 0.1, 0.4)
-    assert KnParameters(preset="llama-3-8b").steps == 1
+    llama = KnParameters(preset="llama-3-8b", old_weight=1)
+    assert (llama.steps, llama.new_weight, llama.old_weight) == (1, 2, 1)
