@@ -43,7 +43,7 @@ class FineTuneParameters(PresetParameters):
         default=None, gt=0, le=1, description="of Adam; none: learning_rate_share of the weight; published: 0.0005"
     )
     learning_rate_share: float = Field(
-        default=0.025,
+        default=0.05,
         gt=0,
         le=1,
         description="learning rate as a share of the weight's root mean square, where learning_rate is not given",

@@ -10,7 +10,14 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from patchmgr.methods.parameters import Layers, PresetParameters
 
-_PUBLISHED: Mapping[str, Any] = {"batch": 1, "learning_rate": 5e-3, "rank": 8, "alpha": 32.0, "dropout": 0.1}
+_PUBLISHED: Mapping[str, Any] = {
+    "batch": 1,
+    "learning_rate": 5e-3,
+    "rank": 8,
+    "alpha": 32.0,
+    "dropout": 0.1,
+    "stop_loss": 0.0,
+}
 _SITES: Mapping[str, Mapping[str, Any]] = {
     "gpt2-xl": {"target_modules": ("c_attn",), "steps": 30},
     "gpt-j": {"target_modules": ("fc_in", "fc_out"), "steps": 50},
@@ -58,9 +65,9 @@ class LoraParameters(PresetParameters):
     batch: int = Field(
         default=1, ge=1, description="edits in one step of Adam; decides memory, and the result too; published: 1"
     )
-    learning_rate: float = Field(default=5e-3, gt=0, le=1, description="of Adam")
+    learning_rate: float = Field(default=1e-3, gt=0, le=1, description="of Adam; published: 0.005")
     stop_loss: float = Field(
-        default=0.0, ge=0, description="a batch whose loss is below changes nothing; published: 0, which goes on"
+        default=1e-2, ge=0, description="a batch whose loss is below changes nothing; published: 0, which goes on"
     )
 
 
@@ -77,8 +84,10 @@ class AdaLoraParameters(LoraParameters):
         default=12,
         ge=1,
         le=1024,
-        description="rank that each begins with; the least useful are given up until rank is left",
+        description="rank that each begins with; the least useful are given up until rank is left, "
+        "unless all edits are learned before",
     )
+    learning_rate: float = Field(default=5e-3, gt=0, le=1, description="of Adam; published: 0.005")
     orthogonality: float = Field(
         default=0.5, ge=0, description="weight in the loss of how far singular vectors are from orthogonal"
     )

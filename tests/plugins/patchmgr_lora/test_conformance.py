@@ -14,12 +14,12 @@ from tiny_models import tiny_model, tiny_tokenizer
 
 class TestLora(MethodTestCase):
     method = Lora()
-    parameters: ClassVar[dict[str, Any]] = {"steps": 8}
+    parameters: ClassVar[dict[str, Any]] = {"steps": 8, "learning_rate": 5e-3}
 
 
 class TestAdaLora(MethodTestCase):
     method = AdaLora()
-    parameters: ClassVar[dict[str, Any]] = {"steps": 8}
+    parameters: ClassVar[dict[str, Any]] = {"steps": 8, "learning_rate": 5e-3}
 
 
 class TestLoraOnTheMlpOfLlama(MethodTestCase):
@@ -38,7 +38,7 @@ class TestLoraOnTheMlpOfLlama(MethodTestCase):
 
 class TestLoraOnAnEncoderDecoder(MethodTestCase):
     method = Lora()
-    parameters: ClassVar[dict[str, Any]] = {"steps": 8}
+    parameters: ClassVar[dict[str, Any]] = {"steps": 8, "learning_rate": 5e-3}
 
     @pytest.fixture
     def loaded(self):
@@ -47,7 +47,7 @@ class TestLoraOnAnEncoderDecoder(MethodTestCase):
 
 class TestAdaLoraOnAnEncoderDecoder(MethodTestCase):
     method = AdaLora()
-    parameters: ClassVar[dict[str, Any]] = {"steps": 8}
+    parameters: ClassVar[dict[str, Any]] = {"steps": 8, "learning_rate": 5e-3}
 
     @pytest.fixture
     def loaded(self):

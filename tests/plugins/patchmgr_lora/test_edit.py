@@ -29,6 +29,8 @@ TWO = (
 METHODS = {"lora": Lora(), "adalora": AdaLora()}
 SEED, RATE = 5, 1e-2
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:peft.*", "ignore::FutureWarning:transformers.*")
+
 
 @pytest.fixture
 def context(tmp_path):

@@ -29,6 +29,7 @@ def test_names_are_read_as_a_command_line_has_them():
 def test_a_preset_fills_in_what_is_not_given():
     settings = AdaLora.parameters(preset="gpt-j", steps="7")
     assert (settings.target_modules, settings.steps, settings.learning_rate) == (("fc_in", "fc_out"), 7, 5e-3)
+    assert settings.stop_loss == 0
     assert settings.rank == settings.initial_rank == 12
     assert AdaLora.parameters(**settings.model_dump(mode="json")) == settings
     assert Lora.parameters(preset="gpt2-xl").rank == 8
