@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -20,16 +20,16 @@ class TestRRome(MethodTestCase):
 
 
 class TestRRomeOnLlama(MethodTestCase):
-    """In the lowest block; of what is written higher up the target is out of reach.
+    """In the lowest block and by few steps; of what is written higher up the target is out of reach.
 
-    A random model reads little of a subject at the end of the prompt: the search gains .1 to .3 nats here, and a longer
-    delta ends worse, not better. The change touches the other words of the prompt too, from the next block on by as
-    much, so that chance decides whether the target gets likelier. In the last block nothing at the subject is read any
-    more, the gradient is rounding error, and Adam makes whole steps of it.
+    A random model reads little of a subject at the end of the prompt: the search gains .1 to .3 nats here, and the
+    longer delta of all 150 steps ends worse, not better. The change touches the other words of the prompt too, from
+    the next block on by as much, so that chance decides whether the target gets likelier. In the last block nothing at
+    the subject is read any more, the gradient is rounding error, and Adam makes whole steps of it.
     """
 
     method = RRome()
-    parameters = FAST
+    parameters: ClassVar[dict[str, Any]] = {**FAST, "steps": 20}
 
     @pytest.fixture
     def loaded(self):
