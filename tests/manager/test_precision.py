@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from accelerate import dispatch_model
 from safetensors.torch import load_file
 
 from patchmgr.errors import MethodError, UsageError
@@ -169,3 +170,21 @@ def test_a_model_of_which_a_part_is_elsewhere_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.nn.Module, "named_parameters", away)
     with pytest.raises(MethodError, match=r"not the memory for 3 weights of the model, from 'model.layers.2.mlp.*'"):
         load_model(tmp_path, "root")
+
+
+def test_hooks_of_accelerate_change_nothing(tmp_path):
+    """Spread models have their ``forward`` overridden on every module; the methods take that as it is."""
+    plain, spread = (LoadedModel(tiny_model("llama"), tiny_tokenizer(), "one") for _ in range(2))
+    places = {"model.embed_tokens": "cpu", "model.rotary_emb": "cpu", "model.norm": "cpu", "lm_head": "cpu"}
+    layers = {f"model.layers.{layer}": "cpu" for layer in range(3)}
+    dispatch_model(spread.model, {**places, **layers}, force_hooks=True)
+    block = spread.model.model.layers[1]
+    own = block.__dict__["forward"]
+    for method in (Rome(), Memit()):
+        context = EditContext(ArtefactStore(tmp_path), seed=7)
+        first, second = (
+            method.edit(each, REQUESTS, method.parameters(**STEADY), context).deltas[0] for each in (plain, spread)
+        )
+        assert np.array_equal(first.u, second.u)
+        assert np.array_equal(first.v, second.v)
+    assert block.__dict__["forward"] is own
