@@ -18,7 +18,7 @@ from patchmgr.methods.architecture import Architecture, Projection, find_archite
 from patchmgr.methods.contract import EditContext, LoadedModel, LowRankDelta, Payload, WeightDelta
 from patchmgr.package.encodings.columns import Columns
 from patchmgr.request import EditRequest
-from patchmgr_keyvalue.forwards import untouched
+from patchmgr_keyvalue.forwards import untouched, without_gradients_of
 from patchmgr_kn.attribution import scores_of_prompts
 from patchmgr_kn.equations import change, coarse, shared
 from patchmgr_kn.parameters import KnParameters
@@ -66,7 +66,7 @@ def edit(
     old_weight = derived if parameters.old_weight is None else parameters.old_weight
     run = _Run(loaded, architecture, projections, embeddings, new_weight, old_weight, parameters, context)
     found: list[_Found] = []
-    with untouched(loaded.model):
+    with untouched(loaded.model), without_gradients_of(loaded.model):
         for start in range(0, len(requests), parameters.batch):
             found += _find(run, requests[start : start + parameters.batch], start, len(requests))
     deltas = [delta for layer, projection in enumerate(projections) for delta in _deltas(layer, projection, found)]

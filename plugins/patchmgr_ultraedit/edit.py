@@ -13,7 +13,7 @@ from patchmgr.methods.architecture import Projection, find_architecture
 from patchmgr.methods.contract import EditContext, LoadedModel, LowRankDelta, Payload, WeightDelta
 from patchmgr.package.encodings.dense import Dense
 from patchmgr.request import EditRequest
-from patchmgr_keyvalue.forwards import untouched
+from patchmgr_keyvalue.forwards import untouched, without_gradients_of
 from patchmgr_ultraedit.equations import Moments, directions, ridge_change, ridge_factors, worth_factors
 from patchmgr_ultraedit.kept import own_moments, shape_of, to_state, with_past
 from patchmgr_ultraedit.parameters import UltraEditParameters
@@ -33,7 +33,7 @@ def edit(
     architecture = find_architecture(loaded.model)
     projections = chosen_sites(architecture, parameters)
     rows = answered_rows(loaded.tokenizer, requests)
-    with untouched(loaded.model):
+    with untouched(loaded.model), without_gradients_of(loaded.model):
         traces = traced(
             architecture,
             projections,
