@@ -144,7 +144,7 @@ def _copied(cache: Any, rows: Tensor) -> Any:
     """Some rows of a cache of keys and values; the cache itself stays as it is, for it only ever gets new tensors."""
     selected = copy.copy(cache)
     selected.layers = [copy.copy(layer) for layer in cache.layers]
-    selected.batch_select_indices(rows)
+    selected.batch_select_indices(rows.cpu())  # the layers of a spread model lie on several devices
     return selected
 
 
