@@ -199,10 +199,7 @@ def _read_text(loaded: LoadedModel, question: Text, batch_tokens: int) -> TextAn
     from patchmgr.methods.tokens import encode_all
 
     if loaded.encoder_decoder:
-        raise RequestError(
-            f"{type(loaded.model).__name__} is an encoder-decoder, which predicts no text by itself",
-            hint="leave --text and perplexity out",
-        )
+        raise RequestError("an encoder-decoder predicts no text by itself", hint="leave --text and perplexity out")
     (ids,) = encode_all(loaded.tokenizer, [question.text])
     size = min(question.window, _limit(loaded) or question.window)
     windows = [ids[start : start + size] for start in range(0, len(ids), size)]

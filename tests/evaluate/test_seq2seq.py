@@ -137,5 +137,5 @@ def test_all_default_metrics_are_those_of_the_slow_road(loaded):
 
 
 def test_a_text_is_not_predicted():
-    with pytest.raises(RequestError, match="encoder-decoder, which predicts no text"):
+    with pytest.raises(RequestError, match="an encoder-decoder predicts no text"):
         Engine().ask(state_of(tiny_seq2seq()), [Text("A text. " * 20, window=50)])
