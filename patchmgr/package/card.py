@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from patchmgr.package.manifest import Manifest
+from patchmgr.package.manifest import Manifest, MemoryRecord
 from patchmgr.package.scores import Score
 from patchmgr.request import EditRequest
 
@@ -20,7 +20,7 @@ def render_card(manifest: Manifest, requests: Sequence[EditRequest], scores: Seq
         _made(manifest),
         _edits(manifest, requests),
         _scores(scores),
-        _tensors(manifest),
+        _memory(manifest.memory) if manifest.memory else _tensors(manifest),
         _use(manifest),
     ]
     return "\n".join(part for part in parts if part)
@@ -77,6 +77,14 @@ def _tensors(manifest: Manifest) -> str:
         for tensor in manifest.tensors
     ]
     return "\n".join(lines) + "\n"
+
+
+def _memory(memory: MemoryRecord) -> str:
+    where = "any base, for it works on texts" if memory.level == "text" else "the base that it was made for"
+    return (
+        f"## Memory\n\n{memory.n_entries} entries, asked before the model by `{memory.runtime}`; "
+        f"weights stay as they are. It goes on {where}.\n"
+    )
 
 
 def _use(manifest: Manifest) -> str:

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from patchmgr.canonical import canonical_json, sha256_hex
 from patchmgr.errors import FormatError, UsageError
 from patchmgr.package.fields import NAME_PATTERN, Count, Dtype, InnerPath, Moment, Name, Section, Sha256
+from patchmgr.package.memory.bundle import bundle_root
 
 FORMAT_VERSION: Final = 1
 KERNEL: Final = "exact-v1"
@@ -61,6 +62,16 @@ class TouchedTensor(Section):
     after_sha256: Sha256
 
 
+class MemoryRecord(Section):
+    """What a memory package needs where it is put; its bundle says the rest."""
+
+    runtime: Annotated[str, Field(min_length=1)]
+    """The plugin that answers."""
+    level: Literal["text", "hidden"]
+    """``text``: it works on any base; ``hidden``: on the one that it was made for."""
+    n_entries: Count
+
+
 class FileRecord(Section):
     """Another file of the package."""
 
@@ -85,6 +96,7 @@ class Manifest(Section):
     base: BaseRecord
     parent: ParentRecord
     tensors: tuple[TouchedTensor, ...] = Field(default=(), strict=False)
+    memory: MemoryRecord | None = None
     n_edits: Count
     files: Mapping[InnerPath, FileRecord]
     libraries: Mapping[str, str] = Field(default_factory=dict)
@@ -96,18 +108,26 @@ class Manifest(Section):
             raise ValueError("a tensor is listed twice")
         if (self.kind == "weights") != bool(names):
             raise ValueError("a weights package touches at least one tensor, and no other kind does")
+        if (self.kind == "memory") != (self.memory is not None):
+            raise ValueError("a memory package says which runtime it needs, and no other kind does")
         if self.parent_version is not None and self.parent_version >= self.version:
             raise ValueError("parent_version is not below version")
         return self
 
     def to_bytes(self) -> bytes:
-        """The canonical bytes of ``patch.json``."""
-        return canonical_json(self.model_dump(mode="json"))
+        """The canonical bytes of ``patch.json``; ``memory`` stands in those of memory packages only."""
+        return canonical_json(self.model_dump(mode="json", exclude={"memory"} if self.memory is None else None))
 
     @property
     def digest(self) -> str:
         """SHA-256 of the canonical bytes: what the package is known by."""
         return sha256_hex(self.to_bytes())
+
+    @property
+    def bundle_root(self) -> str | None:
+        """What the bundle of a memory package is known by in a state root; None: it is none."""
+        digests = {name: record.sha256 for name, record in self.files.items()}
+        return None if self.memory is None else bundle_root(digests)
 
     @property
     def reference(self) -> str:

@@ -12,6 +12,7 @@ from patchmgr.canonical import sha256_file
 from patchmgr.package.card import render_card
 from patchmgr.package.encodings.contract import Array, Delta, Encoding
 from patchmgr.package.manifest import FileRecord, Manifest
+from patchmgr.package.memory.bundle import MemoryDraft, write_bundle
 from patchmgr.package.reader import CARD, EDITS, MANIFEST, SCORES, SIGNATURE, STATE, WEIGHTS
 from patchmgr.package.scores import Score, dump_scores
 from patchmgr.request import EditRequest, dump_requests
@@ -24,17 +25,26 @@ def write_payload(
     encodings: Mapping[str, Encoding],
     state: Mapping[str, Array],
     scores: Sequence[Score],
+    memory: MemoryDraft | None = None,
 ) -> None:
     """Write everything of a package that does not depend on its name and number."""
     (folder / EDITS).write_bytes(dump_requests(requests))
+    if memory is not None:
+        write_bundle(folder, memory)
     arrays = {
         f"{tensor}/{part}": array
         for tensor, delta in deltas.items()
         for part, array in encodings[delta.encoding].encode(delta).items()
     }
-    save_file(arrays, folder / WEIGHTS)
+    if arrays:
+        save_file(arrays, folder / WEIGHTS)
     if state:
         save_file({name: np.ascontiguousarray(array) for name, array in state.items()}, folder / STATE)
+    write_scores(folder, scores)
+
+
+def write_scores(folder: Path, scores: Sequence[Score]) -> None:
+    """Write the scores, where there are any."""
     if scores:
         (folder / SCORES).write_bytes(dump_scores(scores))
 
@@ -54,7 +64,7 @@ def seal(folder: Path, draft: Manifest, requests: Sequence[EditRequest], scores:
     (folder / CARD).write_text(render_card(draft, requests, scores), encoding="utf-8")
     files = {
         name: FileRecord(size_bytes=(folder / name).stat().st_size, sha256=sha256_file(folder / name))
-        for name in sorted(path.name for path in folder.iterdir())
+        for name in sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         if name not in (MANIFEST, SIGNATURE)
     }
     manifest = draft.model_copy(update={"files": files})

@@ -33,11 +33,14 @@ from patchmgr.package.manifest import (
     BaseRecord,
     FileRecord,
     Manifest,
+    MemoryRecord,
     MethodRecord,
     ParentRecord,
     TouchedTensor,
     parse_manifest,
 )
+from patchmgr.package.memory.bundle import MemoryConfig
+from patchmgr.package.memory.operations import Operation
 from patchmgr.package.reader import EditPackage
 from patchmgr.package.scores import Score
 from patchmgr.package.writer import seal, write_payload
@@ -332,6 +335,9 @@ def documented(section: str) -> set[str]:
         ("parent", ParentRecord.model_fields),
         ("tensors", TouchedTensor.model_fields),
         ("files", FileRecord.model_fields),
+        ("memory", MemoryRecord.model_fields),
+        ("memory.json", MemoryConfig.model_fields),
+        ("entries.jsonl", Operation.model_fields),
         ("edits.jsonl", EditRequest.model_fields),
         ("probes", Probe.model_fields),
         ("eval.json", Score.model_fields),
