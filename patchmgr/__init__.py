@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from patchmgr.live.folder import load
     from patchmgr.live.hot import hot_apply
     from patchmgr.manager.manager import Manager
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "hot_apply", "open"]
+__all__ = ["__version__", "hot_apply", "load", "open"]
 
 
 def open(home: Path | None = None) -> Manager:
@@ -38,7 +39,11 @@ def open(home: Path | None = None) -> Manager:
 
 
 def __getattr__(name: str) -> Any:
-    """``hot_apply`` needs torch, so it is imported when it is asked for."""
+    """``hot_apply`` and ``load`` need torch, so they are imported when they are asked for."""
+    if name == "load":
+        from patchmgr.live.folder import load
+
+        return load
     if name == "hot_apply":
         from patchmgr.live.hot import hot_apply
 

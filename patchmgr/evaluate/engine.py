@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from patchmgr.errors import RequestError
+from patchmgr.evaluate.branches import branches
 from patchmgr.evaluate.store import AnswerStore
 from patchmgr.metrics.contract import (
     EXTRA_TOKENS,
@@ -23,6 +24,8 @@ from patchmgr.metrics.contract import (
 )
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from patchmgr.evaluate.task import PromptResult, PromptTask
     from patchmgr.methods.contract import LoadedModel
 
@@ -53,8 +56,8 @@ class Engine:
     """Where answers are kept between runs; None: nowhere."""
     batch_tokens: int = BATCH_TOKENS
     progress: Callable[[int, int, str], None] = _silent
-    _rows: dict[Question, _Row] = field(default_factory=dict, repr=False, compare=False)
-    """Questions in tokens; one engine asks states of one tokenizer."""
+    _rows: dict[PreTrainedTokenizerBase, dict[Question, _Row]] = field(default_factory=dict, repr=False, compare=False)
+    """Questions in tokens, by tokenizer."""
 
     def ask(self, state: State, questions: Iterable[Question], *, what: str = "measuring") -> Answers:
         """The answers of a state.
@@ -82,20 +85,22 @@ class Engine:
     def _found(self, loaded: LoadedModel, questions: Sequence[Question]) -> Iterator[Mapping[Question, Answer]]:
         """The answers, batch by batch."""
         prompts = [question for question in questions if not isinstance(question, Text)]
-        for job in self._jobs(loaded, prompts):
-            yield _answered(loaded, job, self.batch_tokens)
+        for branch in branches(loaded, prompts):
+            for job in self._jobs(branch.loaded, tuple(branch.asked)):
+                yield branch.answers(_answered(branch.loaded, job, self.batch_tokens))
         for question in questions:
             if isinstance(question, Text):
                 yield {question: _read_text(loaded, question, self.batch_tokens)}
 
     def _jobs(self, loaded: LoadedModel, questions: Sequence[Forced | Free]) -> Iterator[list[_Job]]:
         """Everything that is asked behind one prompt together, in batches of similar length."""
-        new = [question for question in questions if question not in self._rows]
-        self._rows.update(zip(new, _tokens(loaded, new), strict=True))
+        rows = self._rows.setdefault(loaded.tokenizer, {})
+        new = [question for question in questions if question not in rows]
+        rows.update(zip(new, _tokens(loaded, new), strict=True))
         of_prompt: dict[tuple[int, ...], list[Forced | Free]] = {}
         for question in questions:
-            of_prompt.setdefault(self._rows[question].prompt, []).append(question)
-        jobs = [_job(prompt, asked, self._rows) for prompt, asked in of_prompt.items()]
+            of_prompt.setdefault(rows[question].prompt, []).append(question)
+        jobs = [_job(prompt, asked, rows) for prompt, asked in of_prompt.items()]
         jobs.sort(key=lambda job: (job.task.n_free, job.task.width))
         rows_at_most = _rows_at_most(loaded)
         return batches(jobs, lambda job: job.task.width, self.batch_tokens, rows_at_most)

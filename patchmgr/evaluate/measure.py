@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from patchmgr.canonical import sha256_hex
 from patchmgr.evaluate.engine import Engine, State
 from patchmgr.evaluate.intervals import interval, statistic, tabulate
 from patchmgr.methods.contract import LoadedModel
+from patchmgr.methods.runtime import Router
 from patchmgr.metrics.contract import Answers, Dataset, Metric, ProbeValue, Question
 from patchmgr.package.scores import Phase, Score
 from patchmgr.request import EditRequest, dump_requests
@@ -66,8 +67,9 @@ def measure_change(
     metrics: Sequence[Metric],
     weights: Mapping[str, Tensor],
     root: str,
+    router: Router | None = None,
 ) -> tuple[Score, ...]:
-    """The scores of a loaded state, and of the same state with other weights.
+    """The scores of a loaded state, and of the same state with other weights, or with memories.
 
     Args:
         engine: how they are asked.
@@ -76,6 +78,7 @@ def measure_change(
         metrics: which scores.
         weights: by parameter name, those of the state after.
         root: of the state after.
+        router: the memories of the state after.
 
     Raises:
         RequestError: a probe whose target has no tokens.
@@ -86,7 +89,7 @@ def measure_change(
     wanted = questions(data, metrics)
     before = engine.ask(_state(loaded, loaded.state_root), wanted, what="asking the state before")
     with replaced(loaded.model, weights):
-        after = engine.ask(_state(loaded, root), wanted, what="asking the state after")
+        after = engine.ask(_state(replace(loaded, router=router), root), wanted, what="asking the state after")
     return tuple(one.score for one in measure(data, metrics, before, after))
 
 

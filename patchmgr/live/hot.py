@@ -59,7 +59,10 @@ def hot_apply(model: nn.Module, *packages: EditPackage | Path | str) -> Iterator
         package = given if isinstance(given, EditPackage) else EditPackage.read(Path(given))
         manifest = package.manifest
         if manifest.kind != "weights":
-            raise FormatError(f"{manifest.reference} is a {manifest.kind} package", hint="it changes no weights")
+            raise FormatError(
+                f"{manifest.reference} is a {manifest.kind} package",
+                hint="apply it, and take patchmgr.load",
+            )
         if manifest.digest in coming:
             raise in_force_already(manifest)
         coming[manifest.digest] = manifest, package.deltas(encodings)

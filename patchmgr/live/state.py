@@ -29,6 +29,7 @@ def load_state(
     sums: Sums,
     *,
     after: Mapping[str, str],
+    memories: Sequence[str] = (),
     dtype: Literal["auto", "float32"] = "auto",
     device: str = "cpu",
 ) -> LoadedModel:
@@ -42,6 +43,7 @@ def load_state(
         known: its fingerprint.
         sums: what becomes of the touched tensors.
         after: SHA-256 of results that are known beforehand.
+        memories: roots of the state's memory bundles, in order.
         dtype: as for :func:`patchmgr.live.load.load_model`.
         device: a torch device.
 
@@ -61,7 +63,8 @@ def load_state(
         _check(name, "becomes", digests[name], after.get(name, digests[name]))
     with loading(base.folder):
         model, tokenizer = _model(base.folder, tensors, dtype), load_tokenizer(base.folder)
-    return LoadedModel(model.eval().to(torch.device(device)), tokenizer, state_root(known.with_tensors(digests)))
+    root = state_root(known.with_tensors(digests), memories)
+    return LoadedModel(model.eval().to(torch.device(device)), tokenizer, root)
 
 
 def _mapped(base: Checkpoint) -> dict[str, Tensor]:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from patchmgr.methods.artefacts import ArtefactEntry, ArtefactStore
+    from patchmgr.methods.runtime import Router
     from patchmgr.package.encodings.contract import Delta
+    from patchmgr.package.memory.bundle import MemoryBundle, MemoryDraft
     from patchmgr.request import EditRequest
 
 Need = Literal["subject", "statistics", "trained-artefact"]
@@ -39,6 +41,8 @@ class LoadedModel:
     tokenizer: PreTrainedTokenizerBase
     state_root: str
     """What the weights are: the state root of design §2, part of the key of everything computed from them."""
+    router: Router | None = None
+    """The memories of the state, which are asked before the model; None: it has none."""
 
     @property
     def encoder_decoder(self) -> bool:
@@ -71,6 +75,10 @@ class EditContext:
     """Called with (done, total, what)."""
     past_state: tuple[Mapping[str, np.ndarray[Any, Any]], ...] = ()
     """``Payload.state`` of the packages of this method that the edited state carries, in their order."""
+    memory: MemoryBundle | None = None
+    """What the version before remembers, of a method whose kind is ``memory``; None: this is the first version."""
+    forget: tuple[str, ...] = ()
+    """Ids of its entries that are to go."""
     base: PristineBase | None = None
     """What statistics are taken of, whatever is applied; None: the model that is edited."""
 
@@ -122,6 +130,8 @@ class Payload:
     """Name and digest of each artefact that the result depends on."""
     state: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
     """What later edits need (keys), for ``state.safetensors``."""
+    memory: MemoryDraft | None = None
+    """The bundle, of a method whose kind is ``memory``; it has no deltas."""
 
 
 class Method(Protocol):

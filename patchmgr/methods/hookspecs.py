@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import typer
 
     from patchmgr.methods.contract import Method, Statistics
+    from patchmgr.methods.runtime import MemoryRuntime
     from patchmgr.metrics.contract import Metric
     from patchmgr.package.encodings.contract import Encoding
     from patchmgr.readers.contract import Reader
@@ -48,6 +49,11 @@ def patchmgr_register_metrics(register: Callable[[Metric], None]) -> None:
 @hookspec
 def patchmgr_register_readers(register: Callable[[Reader], None]) -> None:
     """Call ``register(reader)`` for every format of editing data."""
+
+
+@hookspec
+def patchmgr_register_runtimes(register: Callable[[MemoryRuntime], None]) -> None:
+    """Call ``register(runtime)`` for every way of answering with a memory bundle."""
 
 
 @hookspec

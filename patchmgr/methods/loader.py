@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     import typer
 
     from patchmgr.methods.contract import Method
+    from patchmgr.methods.runtime import MemoryRuntime
     from patchmgr.metrics.contract import Metric
     from patchmgr.package.encodings.contract import Encoding
     from patchmgr.readers.contract import Reader
 
 GROUP = "patchmgr"
 LIMIT_VARIABLE = "PATCHMGR_LOAD_PLUGINS"
+_KINDS = ("methods", "encodings", "metrics", "readers", "runtimes")
+"""What plugins register, each by the hook of its name."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Plugins:
     encodings: Mapping[str, Encoding]
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     readers: Mapping[str, Reader] = field(default_factory=dict)
+    runtimes: Mapping[str, MemoryRuntime] = field(default_factory=dict)
     reports: tuple[PluginReport, ...] = field(default=())
 
     def method(self, name: str) -> Method:
@@ -62,6 +66,21 @@ class Plugins:
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(self.methods)) or 'none'}"
             raise NotFoundError(f"there is no method {name!r}", hint=f"{hint}; see `patchmgr plugins`") from None
 
+    def runtime(self, name: str, *, wanted_by: str) -> MemoryRuntime:
+        """A memory runtime by name.
+
+        Raises:
+            NotFoundError: no loaded plugin brings it; says which package wants it.
+        """
+        found = self.runtimes.get(name)
+        if found is None:
+            known = ", ".join(sorted(self.runtimes)) or "none"
+            raise NotFoundError(
+                f"{wanted_by} answers by {name!r}, which is not known here",
+                hint=f"known: {known}; install the plugin that brings it",
+            )
+        return found
+
 
 def load_plugins() -> Plugins:
     """Load what patchmgr brings and every plugin of the entry-point group.
@@ -69,10 +88,7 @@ def load_plugins() -> Plugins:
     ``PATCHMGR_LOAD_PLUGINS`` limits the latter to a comma-separated list of names.
     """
     manager = _new_manager()
-    methods: dict[str, Method] = {}
-    known: dict[str, Encoding] = {}
-    measures: dict[str, Metric] = {}
-    formats: dict[str, Reader] = {}
+    known: dict[str, dict[str, Any]] = {kind: {} for kind in _KINDS}
 
     def admit(plugin: object, name: str) -> None:
         """Register a plugin and what it brings; whatever it does wrong, nothing of it stays."""
@@ -80,18 +96,14 @@ def load_plugins() -> Plugins:
             raise ValueError(f"{name} is blocked")
         try:
             manager.check_pending()
-            brought = _brought(manager, plugin)
-            _check_free(methods, brought[0])
-            _check_free(known, brought[1])
-            _check_free(measures, brought[2])
-            _check_free(formats, brought[3])
+            brought = {kind: _brought(manager, plugin, kind) for kind in _KINDS}
+            for kind, things in brought.items():
+                _check_free(known[kind], things)
         except BaseException:
             manager.unregister(plugin)
             raise
-        methods.update(brought[0])
-        known.update(brought[1])
-        measures.update(brought[2])
-        formats.update(brought[3])
+        for kind, things in brought.items():
+            known[kind].update(things)
 
     from patchmgr import metrics, readers
     from patchmgr.package import encodings
@@ -99,7 +111,8 @@ def load_plugins() -> Plugins:
     admit(encodings, "patchmgr-encodings")
     admit(metrics, "patchmgr-metrics")
     admit(readers, "patchmgr-readers")
-    return Plugins(manager, methods, known, measures, formats, _load_all(admit))
+    reports = _load_all(admit)
+    return Plugins(manager, **known, reports=reports)
 
 
 def load_observers() -> pluggy.PluginManager:
@@ -148,24 +161,11 @@ def _load(point: EntryPoint, allowed: set[str] | None, admit: Callable[[object, 
     return PluginReport(point.name, point.value, distribution, "loaded")
 
 
-def _brought(
-    manager: pluggy.PluginManager, plugin: object
-) -> tuple[dict[str, Method], dict[str, Encoding], dict[str, Metric], dict[str, Reader]]:
-    """The methods, encodings, metrics and readers of one plugin, by name."""
-    methods: list[Method] = []
-    known: list[Encoding] = []
-    measures: list[Metric] = []
-    formats: list[Reader] = []
-    _only(manager, "patchmgr_register_methods", plugin)(register=methods.append)
-    _only(manager, "patchmgr_register_encodings", plugin)(register=known.append)
-    _only(manager, "patchmgr_register_metrics", plugin)(register=measures.append)
-    _only(manager, "patchmgr_register_readers", plugin)(register=formats.append)
-    return (
-        {method.name: method for method in methods},
-        {encoding.name: encoding for encoding in known},
-        {metric.name: metric for metric in measures},
-        {reader.name: reader for reader in formats},
-    )
+def _brought(manager: pluggy.PluginManager, plugin: object, kind: str) -> dict[str, Any]:
+    """What one plugin brings of one kind, by name."""
+    found: list[Any] = []
+    _only(manager, f"patchmgr_register_{kind}", plugin)(register=found.append)
+    return {each.name: each for each in found}
 
 
 def _check_free(taken: Mapping[str, object], wanted: Mapping[str, object]) -> None:

@@ -7,11 +7,9 @@ is a link, and the small files beside them are copies, so that editing one by ha
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,12 +20,13 @@ from patchmgr.base.digests import FileIdentity, file_identity
 from patchmgr.durable import new_folder
 from patchmgr.errors import IntegrityError, StorageError
 from patchmgr.ops.expected import check_digest
+from patchmgr.ops.links import link
+from patchmgr.ops.memories import write_memories
 
 if TYPE_CHECKING:
     from patchmgr.ops.sums import Sums
+    from patchmgr.package.reader import EditPackage
 
-_FICLONE = 0x40049409
-"""Linux: let two files share their blocks until one is written."""
 _SPARE_BYTES = 16 * 1024 * 1024
 """Left free beside the weights, for headers and companions."""
 
@@ -59,6 +58,8 @@ class Recipe:
     after: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of results that are known beforehand."""
     kept: Mapping[str, KeptFile] = field(default_factory=dict)
+    memories: Sequence[EditPackage] = ()
+    """Memory packages of the stack, in order."""
     links: bool = True
     """Link what need not be written; otherwise the folder shares nothing with any other."""
 
@@ -105,6 +106,7 @@ def write_generation(recipe: Recipe, destination: Path, progress: Progress | Non
         for file in recipe.base.headers:
             if file not in recipe.written_files:
                 _link(recipe, file, folder / file)
+        write_memories(recipe.memories, folder)
         results = dict(_stream(recipe, folder, progress or (lambda _done, _total: None)))
         for kept in recipe.kept.values():
             results |= kept.tensors
@@ -178,19 +180,6 @@ def _link(recipe: Recipe, file: str, target: Path) -> None:
             raise KeptFileError(file) from error
     else:
         link((recipe.base.folder / file).resolve(), target)
-
-
-def link(source: Path, target: Path) -> None:
-    """A reflink where the file system can; else a hard link, which outlives the base's folder; else a symbolic one."""
-    with contextlib.suppress(OSError):
-        with source.open("rb") as original, target.open("xb") as clone:
-            fcntl.ioctl(clone.fileno(), _FICLONE, original.fileno())
-        return
-    target.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        os.link(source, target)
-        return
-    target.symlink_to(source)
 
 
 def _stream(recipe: Recipe, folder: Path, progress: Progress) -> Mapping[str, str]:

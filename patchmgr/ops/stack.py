@@ -84,11 +84,13 @@ def remove(stack: Stack, packages: Iterable[Manifest], *, cascade: bool = False)
 
 
 def check_base(package: Manifest, base: Fingerprint, *, model: str) -> None:
-    """Refuse a package that was made for another base.
+    """Refuse a package that was made for another base; a memory of texts works on any.
 
     Raises:
         BaseMismatchError: naming both fingerprints, or both digests of the tokenizer.
     """
+    if package.memory is not None and package.memory.level == "text":
+        return
     for what, wanted, found in (
         ("base", package.base.fingerprint, base.weights_root),
         ("tokenizer", package.base.tokenizer_sha256, base.tokenizer_sha256),
@@ -106,8 +108,23 @@ def digests(stack: Iterable[Manifest]) -> tuple[str, ...]:
     return tuple(package.digest for package in stack)
 
 
+def memories(stack: Iterable[Manifest]) -> Stack:
+    """The memory packages of a stack, in order: where two claim a prompt, the later one answers."""
+    return tuple(package for package in stack if package.kind == "memory")
+
+
+def root_of(weights: Fingerprint, stack: Iterable[Manifest]) -> str:
+    """The state root of a stack whose weights have this fingerprint."""
+    return state_root(weights, memory_roots(stack))
+
+
+def memory_roots(stack: Iterable[Manifest]) -> tuple[str, ...]:
+    """What the bundles of a stack are known by, in order."""
+    return tuple(root for root in (package.bundle_root for package in stack) if root is not None)
+
+
 def state_root(state: Fingerprint, memories: Sequence[str] = ()) -> str:
-    """What a state is known by: its weights, the memory packages in order, config and tokenizer."""
+    """What a state is known by: its weights, the bundles of its memories in order, config and tokenizer."""
     return sha256_json(
         {
             "config": state.config_sha256,
