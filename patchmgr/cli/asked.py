@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 def single_request(
-    prompt: str | None, subject: str | None, target: str | None, *, from_file: bool
+    prompt: str | None, subject: str | None, target: str | None, *, from_file: bool, optional: bool = False
 ) -> tuple[EditRequest, ...]:
-    """The edit on the command line; nothing when there is a file."""
+    """The edit on the command line; nothing when there is a file, or when none is given and none is needed."""
     from patchmgr.request import parse_request
 
     given = {"prompt": prompt, "subject": subject, "target_new": target}
     given = {key: value for key, value in given.items() if value is not None}
     if from_file and given:
         raise UsageError("--edits and --prompt exclude each other", hint="put the edit into the file")
-    if from_file:
+    if from_file or (optional and not given):
         return ()
     if prompt is None or target is None:
         raise UsageError("nothing to edit is given", hint="give --edits FILE, or --prompt, --subject and --target")

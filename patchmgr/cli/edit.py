@@ -62,6 +62,10 @@ def edit(
     prompt: Annotated[str | None, typer.Option(help="One edit: the prompt, {} for the subject.")] = None,
     subject: Annotated[str | None, typer.Option(help="One edit: the subject.")] = None,
     target: Annotated[str | None, typer.Option(help="One edit: what the model shall say.")] = None,
+    forget: Annotated[
+        list[str] | None,
+        typer.Option("--forget", metavar="ID", help="An entry that a memory shall not have any more; repeatable."),
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the method; repeatable.")
     ] = None,
@@ -87,8 +91,9 @@ def edit(
       patchmgr edit atlas --name fact-fixes --method rome --edits edits.jsonl -m "capital moved"
       patchmgr edit atlas --name paris --prompt "The capital of {} is" --subject France --target Lyon
       patchmgr edit atlas --continue fact-fixes@v2 --edits more.jsonl
+      patchmgr edit atlas --name kb --method retrieve-and-prepend --edits more.jsonl --forget capital-f0012
     """
-    given = single_request(prompt, subject, target, from_file=edits is not None)
+    given = single_request(prompt, subject, target, from_file=edits is not None, optional=bool(forget))
     wanted: dict[str, Any] = {
         "name": name,
         "method": method,
@@ -97,6 +102,7 @@ def edit(
         "corpus": corpus,
         "license": license,
         "message": message,
+        "forget": tuple(forget or ()),
         "device": device,
         "dtype": dtype,
         "device_map": device_map,

@@ -15,6 +15,7 @@ from patchmgr.cli.session import manager
 
 if TYPE_CHECKING:
     from patchmgr.manager.show import PackageView
+    from patchmgr.package.manifest import MemoryRecord
 
 _SHOWN_EDITS = 10
 
@@ -53,6 +54,11 @@ def show(
         render.emit(_text(view))
 
 
+def _memory(memory: MemoryRecord) -> str:
+    base = "any base" if memory.level == "text" else "its own base only"
+    return f"{memory.n_entries} entries, answered by {memory.runtime}, for {base}"
+
+
 def _text(view: PackageView) -> str:
     manifest = view.manifest
     parent = f"on {len(manifest.parent.packages)} package(s)" if manifest.parent.packages else "on the pristine base"
@@ -63,6 +69,7 @@ def _text(view: PackageView) -> str:
         ["message", manifest.message or "-"],
         ["method", f"{manifest.method.name} {manifest.method.version}, seed {manifest.method.seed}"],
         ["base", f"{manifest.base.source} ({render.short(manifest.base.fingerprint)}), {parent}"],
+        *([["memory", _memory(manifest.memory)]] if manifest.memory else []),
         ["tags", ", ".join(view.tags) or "-"],
         ["applied to", ", ".join(view.applied_to) or "-"],
     ]
@@ -75,7 +82,7 @@ def _text(view: PackageView) -> str:
         [
             "\n".join(f"{name:<12}{value}" for name, value in head),
             render.table(edits, ["PROMPT", "WAS", "NOW"]) + (f"\n… and {more} more: --edits" if more > 0 else ""),
-            render.table(tensors, ["TENSOR", "DTYPE", "SHAPE", "ENCODING"]),
+            *([render.table(tensors, ["TENSOR", "DTYPE", "SHAPE", "ENCODING"])] if tensors else []),
             score_lines(view.scores),
             *([later_lines(view.later)] if view.later else []),
         ]

@@ -61,20 +61,22 @@ class Bench:
             IntegrityError: a package is missing or damaged.
             ConflictError: two packages replace one tensor.
         """
-        root = stacks.state_root(self._known.with_tensors(self._digests(stack)))
+        root = stacks.root_of(self._known.with_tensors(self._digests(stack)), stack)
         return State(root, lambda: self._opened(stack, root), self._dtype, self._device.partition(":")[0])
 
     @contextlib.contextmanager
     def _opened(self, stack: Stack, root: str) -> Iterator[LoadedModel]:
         from patchmgr.live.load import load_model
+        from patchmgr.live.memories import open_router
         from patchmgr.live.replace import replaced
 
         if self._loaded is None:
             self._manager.progress(0, 1, "loading the model")
             pristine = stacks.state_root(self._known)
             self._loaded = load_model(self._base.folder, pristine, dtype=self._dtype, device=checked(self._device))
+        router = open_router(self._open(stacks.memories(stack)), self._manager.plugins, device=self._device)
         with replaced(self._loaded.model, self._weights(self._loaded, stack)):
-            yield replace(self._loaded, state_root=root)
+            yield replace(self._loaded, state_root=root, router=router)
 
     def _digests(self, stack: Stack) -> Mapping[str, str]:
         """What each touched tensor is: told by the package that was computed on all others that touch it, or summed."""
@@ -113,12 +115,15 @@ class Bench:
     def _summed(self, stack: Stack, name: str) -> tuple[bytes, str]:
         """The bytes of one tensor of a state and their digest; the packages of the last stack are kept open."""
         if self._sums[0] != stack:
-            missing = [manifest for manifest in stack if manifest.digest not in self._packages]
-            found = {package.manifest.digest: package for package in open_packages(self._manager, missing)}
-            packages = [self._packages.get(digest) or found[digest] for digest in stacks.digests(stack)]
-            self._sums = (stack, collect(packages, self._manager.plugins.encodings, self._base))
+            self._sums = (stack, collect(self._open(stack), self._manager.plugins.encodings, self._base))
         _, entry = self._base.entry(name)
         return summed_tensor(self._base.read_bytes(name), entry.dtype, entry.shape, self._sums[1][name], name=name)
+
+    def _open(self, stack: Stack) -> list[EditPackage]:
+        """The packages of a stack, from the registry or the folders that were named."""
+        missing = [manifest for manifest in stack if manifest.digest not in self._packages]
+        found = {package.manifest.digest: package for package in open_packages(self._manager, missing)}
+        return [self._packages.get(digest) or found[digest] for digest in stacks.digests(stack)]
 
 
 def _touching(stack: Stack, name: str) -> set[str]:

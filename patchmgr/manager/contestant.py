@@ -15,11 +15,12 @@ from patchmgr.errors import BusyError, IntegrityError, PatchmgrError, StorageErr
 from patchmgr.evaluate.engine import Engine
 from patchmgr.evaluate.store import AnswerStore
 from patchmgr.manager.machine import forget_peak, peak_bytes
+from patchmgr.manager.making import Workpiece
 from patchmgr.manager.order import EditOrder
 from patchmgr.manager.pooled import pooled
 from patchmgr.manager.reporting import metric_rows
 from patchmgr.manager.states import ModelState
-from patchmgr.manager.workpiece import Workpiece, make
+from patchmgr.manager.workpiece import make
 from patchmgr.methods.contract import LoadedModel, Method, MethodParameters
 from patchmgr.metrics.contract import Metric
 from patchmgr.package.scores import Score
@@ -156,7 +157,7 @@ class Contestant:
 
     def _note(self, workpiece: Workpiece, order: EditOrder, folder: Path) -> None:
         with storing("a package"):
-            manifest = seal(folder, workpiece.draft, order.requests, workpiece.scores)
+            manifest = seal(folder, workpiece.draft, workpiece.requests, workpiece.scores)
         found = self._found
         found.scores.append(workpiece.scores)
         found.seconds.append(next((c.value for c in workpiece.cost if c.metric == "cost/seconds"), 0.0))

@@ -6,7 +6,7 @@ that is interrupted leaves nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,12 @@ from patchmgr.durable import scratch_folder, storing
 from patchmgr.errors import RequestError, UsageError
 from patchmgr.manager.aftermath import notify
 from patchmgr.manager.bench import find_device
+from patchmgr.manager.making import Workpiece
 from patchmgr.manager.order import EditOrder
 from patchmgr.manager.packages import register
 from patchmgr.manager.states import ModelState, read_state, stack_of
 from patchmgr.manager.stats import check_corpus
-from patchmgr.manager.workpiece import Workpiece, make
+from patchmgr.manager.workpiece import make
 from patchmgr.methods.contract import Method, MethodParameters
 from patchmgr.ops import stack as stacks
 from patchmgr.ops.stack import Stack
@@ -29,7 +30,6 @@ from patchmgr.package.manifest import check_name
 from patchmgr.package.reader import EditPackage
 from patchmgr.package.scores import Score
 from patchmgr.package.writer import seal
-from patchmgr.request import EditRequest
 from patchmgr.subjects import with_subjects
 from patchmgr_registry import EventObject, NumberTakenError, VersionRecord
 
@@ -125,7 +125,7 @@ def _checked(manager: Manager, order: EditOrder) -> tuple[EditOrder, Method, Met
     if "subject" in method.needs:
         requests, found = with_subjects(order.requests)
         order = replace(order, requests=requests)
-    _check_needs(method, order.requests)
+    _check_needs(method, order)
     if order.corpus is not None:
         check_corpus(order.corpus)
     if order.device != "auto":  # to look for one takes torch
@@ -152,11 +152,13 @@ def parse_parameters(method: Method, given: Mapping[str, Any]) -> MethodParamete
         ) from None
 
 
-def _check_needs(method: Method, requests: Sequence[EditRequest]) -> None:
-    if not requests:
+def _check_needs(method: Method, order: EditOrder) -> None:
+    if order.forget and method.kind != "memory":
+        raise UsageError(f"{method.name} keeps no memory to forget from", hint="leave --forget out")
+    if not order.requests and not order.forget:
         raise UsageError("there is no request to edit", hint="give --edits FILE, or --prompt and --target")
     if "subject" in method.needs:
-        for number, request in enumerate(requests, start=1):
+        for number, request in enumerate(order.requests, start=1):
             if request.subject is None:
                 raise RequestError(
                     f"request {number} ({request.prompt!r}) names no subject, and {method.name} needs one",
@@ -174,7 +176,7 @@ def _store(manager: Manager, model: str, workpiece: Workpiece, order: EditOrder,
         before = number - 1 or None if order.continues is None else order.continues.number
         draft = workpiece.draft.model_copy(update={"version": number, "parent_version": before})
         with storing("the new package"):
-            seal(folder, draft, order.requests, workpiece.scores)
+            seal(folder, draft, workpiece.requests, workpiece.scores)
         try:
             return register(manager, EditPackage.read(folder), "edit", about, cost=workpiece.cost)
         except NumberTakenError as taken:

@@ -15,7 +15,7 @@ from patchmgr.errors import BusyError, PatchmgrError
 from patchmgr.manager.recipe import find_kept, make_recipe
 from patchmgr.manager.states import ModelState, remember
 from patchmgr.ops.generation import KeptFileError, write_generation
-from patchmgr.ops.stack import Stack, StackChange, state_root
+from patchmgr.ops.stack import Stack, StackChange, root_of
 from patchmgr_registry import EventObject, GenerationRecord
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def commit(
     results: Mapping[str, str],
 ) -> GenerationRecord:
     """Make a written generation the current one, with its event, at once."""
-    model, root = state.record.name, state_root(state.fingerprint.with_tensors(results))
+    model, root = state.record.name, root_of(state.fingerprint.with_tensors(results), change.stack)
     packages = [EventObject("package", manifest.reference, manifest.digest) for manifest in change.stack]
     moved = [("added", change.added), ("removed", change.removed)]
     with manager.registry.begin() as tx:

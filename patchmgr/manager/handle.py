@@ -13,6 +13,7 @@ from patchmgr.request import EditRequest, parse_request
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from patchmgr.live.routed import RoutedModel
     from patchmgr.manager.carry_out import Outcome
     from patchmgr.manager.edit import EditResult
     from patchmgr.manager.evaluate import Evaluation
@@ -125,18 +126,22 @@ class ModelHandle:
 
     @property
     def path(self) -> Path:
-        """The folder of the current state, an ordinary checkpoint."""
+        """The folder of the current state, an ordinary checkpoint; errors as those of ``patchmgr path``."""
         return self._manager.path(self.name)
 
     def load(
         self, *references: str, dtype: Literal["auto", "float32"] = "auto", device: str = "cpu"
-    ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    ) -> tuple[PreTrainedModel | RoutedModel, PreTrainedTokenizerBase]:
         """A transformers model and its tokenizer at the current state, or with packages tried on top of it.
 
+        With memories at work the model is one that stands in for the transformers model and routes each prompt.
         Every byte is checked and nothing is written; see :func:`patchmgr.manager.load.load`.
         """
+        from patchmgr.live.routed import RoutedModel
+
         loaded = self._manager.load(self.name, references, dtype=dtype, device=device)
-        return loaded.model, loaded.tokenizer
+        model = loaded.model if loaded.router is None else RoutedModel(loaded, loaded.router)
+        return model, loaded.tokenizer
 
     def __repr__(self) -> str:
         return f"ModelHandle({self.name!r})"

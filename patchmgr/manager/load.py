@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from patchmgr.manager.packages import folder_of, is_folder
@@ -72,19 +73,36 @@ def load_stack(
     Raises:
         PatchmgrError: as :func:`load`.
     """
+    from patchmgr.live.memories import open_router
+
+    manager.progress(0, 1, "loading the model")
+    memories = _opened(manager, stacks.memories(stack), references)
+    router = open_router(memories, manager.plugins, device=device)
+    return replace(_weights(manager, state, stack, references, dtype, device), router=router)
+
+
+def _weights(
+    manager: Manager,
+    state: ModelState,
+    stack: Stack,
+    references: Sequence[str],
+    dtype: Literal["auto", "float32"],
+    device: str,
+) -> LoadedModel:
+    """The model of a stack without its memories, though with the root that counts them."""
     from patchmgr.live.load import load_model
     from patchmgr.live.state import load_state
 
-    manager.progress(0, 1, "loading the model")
-    current = stacks.digests(stack) == stacks.digests(state.stack)
     if not stack:
         return load_model(state.base.folder, stacks.state_root(state.fingerprint), dtype=dtype, device=device)
+    current = stacks.digests(stack) == stacks.digests(state.stack)
     if current and state.generation.folder is not None and state.folder.is_dir():
         check_current(manager, state)
         return load_model(state.folder, state.root, dtype=dtype, device=device)
     after = state.generation.tensors if current else known_results(manager, state, stack)
     sums = collect(_opened(manager, stack, references), manager.plugins.encodings, state.base)
-    return load_state(state.base, state.fingerprint, sums, after=after, dtype=dtype, device=device)
+    memories = stacks.memory_roots(stack)
+    return load_state(state.base, state.fingerprint, sums, after=after, memories=memories, dtype=dtype, device=device)
 
 
 def _opened(manager: Manager, stack: Stack, references: Sequence[str]) -> list[EditPackage]:

@@ -14,6 +14,7 @@ from patchmgr.errors import ConflictError, PatchmgrError, UsageError
 from patchmgr.manager.aftermath import point_current
 from patchmgr.manager.sources import Source, find_source
 from patchmgr.manager.states import compare, fingerprint_of
+from patchmgr.ops.memories import has_memories
 from patchmgr.ops.stack import state_root
 from patchmgr.package.manifest import check_name
 from patchmgr_registry import BaseRecord, EventObject, ModelRecord, TensorRecord, timestamp
@@ -47,6 +48,11 @@ def add_model(manager: Manager, name: str, source: str, *, revision: str | None 
             f"there is a model {name!r} already", hint=f"choose another name, or `patchmgr model remove {name}`"
         )
     found = find_source(source, revision)
+    if has_memories(found.folder):
+        raise UsageError(
+            f"{source} answers with memory packages, which a base cannot have",
+            hint="register the base itself, and `patchmgr apply` the packages in its folder memories",
+        )
     checkpoint = Checkpoint.read(found.folder)
     known = fingerprint_of(manager, checkpoint, manager.digests)
     moved = {base.folder for base in manager.registry.bases(known.weights_root) if not _is_there(manager, base, known)}

@@ -53,6 +53,8 @@ class EditOrder:
     corpus: Path | None = None
     """A text file for statistics; None: the model's own samples."""
     license: str | None = None
+    forget: tuple[str, ...] = ()
+    """Ids of entries that a memory shall not have any more."""
     continues: Continued | None = None
     """Compute on what this version was computed on; ``on`` says nothing then."""
     device: str = "cpu"

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from patchmgr.errors import ConflictError, FormatError, NotFoundError
+from patchmgr.errors import ConflictError, NotFoundError
 from patchmgr.package.manifest import Manifest
+from patchmgr.package.memory.bundle import read_bundle
 from patchmgr.package.reader import EditPackage
 from patchmgr.package.scores import Score
 from patchmgr_registry import EventObject, FileRecord, NumberTakenError, ScoreRecord, VersionRecord, timestamp
@@ -39,9 +40,9 @@ def register(
         StorageError: the disk is full, read-only or failing.
     """
     manifest = package.manifest
-    if manifest.kind != "weights":
-        raise FormatError(f"{manifest.reference} is a {manifest.kind} package", hint="this patchmgr knows weights only")
     package.deltas(manager.plugins.encodings)
+    if manifest.kind == "memory":
+        read_bundle(manifest.reference, package.files).check(manifest.memory)
     for name, record in manifest.files.items():
         manager.registry.blobs.put_file(package.files[name], sha256=record.sha256)
     version = _version_record(manifest)

@@ -44,12 +44,14 @@ def opened_parent(manager: Manager, state: ModelState, order: EditOrder) -> Iter
     """
     pristine = {name: tensor.sha256 for name, tensor in state.fingerprint.tensors.items()}
     continued = order.continues
-    wanted = stacks.digests(state.stack) if continued is None else continued.parent_packages
+    below = tuple(package for package in state.stack if package.kind == "weights")  # a memory changes none of them
+    wanted = stacks.digests(below) if continued is None else continued.parent_packages
     if (order.on == "base" and continued is None) or not wanted:
         yield Parent(state.base.folder, stacks.state_root(state.fingerprint), (), pristine)
-    elif continued is None or set(wanted) == set(stacks.digests(state.stack)):
+    elif continued is None or set(wanted) == set(stacks.digests(below)):
         check_current(manager, state)
-        yield Parent(state.folder, state.root, state.stack, {**pristine, **state.generation.tensors})
+        root = stacks.state_root(state.fingerprint.with_tensors(state.generation.tensors))
+        yield Parent(state.folder, root, below, {**pristine, **state.generation.tensors})
     else:
         with scratch_folder(manager.settings.home / "tmp", "parent-", what="the state below") as scratch:
             stack = stack_of(manager, wanted)

@@ -54,11 +54,11 @@ class Questions:
 
         return status(self._manager, model)
 
-    def path(self, model: str) -> Path:
-        """The folder of a model's current state, an ordinary checkpoint."""
+    def path(self, model: str, *, weights_only: bool = False) -> Path:
+        """The folder of a model's current state, an ordinary checkpoint; see :func:`patchmgr.manager.status.path`."""
         from patchmgr.manager.status import path
 
-        return path(self._manager, model)
+        return path(self._manager, model, weights_only=weights_only)
 
     def load(
         self,

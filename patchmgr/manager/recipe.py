@@ -45,6 +45,7 @@ def make_recipe(
         before={name: state.fingerprint.tensors[name].sha256 for name in sums},
         after=known_results(manager, state, stack),
         kept=kept,
+        memories=open_packages(manager, stacks.memories(stack)),
         links=links,
     )
 

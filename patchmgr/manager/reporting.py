@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from patchmgr.base.checkpoint import Checkpoint
 from patchmgr.evaluate.gates import RETENTION
+from patchmgr.manager.making import LIBRARIES
 from patchmgr.manager.said import Said
 from patchmgr.manager.subjects import Subject, find_subjects
-from patchmgr.manager.workpiece import LIBRARIES
 from patchmgr.manager.wrong import edit_rows, regressions_and_misses
 from patchmgr.ops import stack as stacks
 from patchmgr.package.reader import EditPackage

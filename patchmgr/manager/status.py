@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from patchmgr.errors import IntegrityError, NotFoundError
+from patchmgr.errors import IntegrityError, NotFoundError, UsageError
+from patchmgr.ops.memories import has_memories
 from patchmgr_registry import ModelRecord
 
 if TYPE_CHECKING:
@@ -50,10 +51,16 @@ def status(manager: Manager, model: str | None) -> tuple[ModelStatus, ...]:
     return tuple(_status(manager, record) for record in records)
 
 
-def path(manager: Manager, model: str) -> Path:
+def path(manager: Manager, model: str, *, weights_only: bool = False) -> Path:
     """The folder of a model's current state.
 
+    Args:
+        manager: the registry.
+        model: which model.
+        weights_only: also where the state has memories, which programs other than patchmgr would drop silently.
+
     Raises:
+        UsageError: the state has memories, and nobody said that they may be dropped.
         NotFoundError: there is no such model, or its folder is gone.
     """
     (found,) = status(manager, model)
@@ -61,6 +68,11 @@ def path(manager: Manager, model: str) -> Path:
         raise NotFoundError(
             f"generation {found.generation} of {model} is no longer at {found.folder}",
             hint=f"see `patchmgr log {model}`, and make it again with apply or revert",
+        )
+    if has_memories(found.folder) and not weights_only:
+        raise UsageError(
+            f"{model} answers with memory packages, which other programs would drop",
+            hint="load it by patchmgr.load(FOLDER), or take --weights-only",
         )
     return found.folder
 

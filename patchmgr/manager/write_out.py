@@ -65,7 +65,7 @@ def write_out(
     except KeptFileError:  # cleared away meanwhile, or a file system without hard links
         recipe = make_recipe(manager, state, stack, {}, links=links)
         results = write_generation(recipe, destination, advance)
-    root = stacks.state_root(state.fingerprint.with_tensors(results))
+    root = stacks.root_of(state.fingerprint.with_tensors(results), stack)
     with manager.registry.begin() as tx:
         tx.record_event(
             manager.origin,

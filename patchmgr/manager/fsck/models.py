@@ -12,8 +12,8 @@ from patchmgr.base.fingerprint import Fingerprint, fingerprint
 from patchmgr.errors import NotFoundError, PatchmgrError
 from patchmgr.manager.aftermath import point_current
 from patchmgr.manager.fsck.contract import Inspection, Kind, Problem, rows, twice
-from patchmgr.manager.states import compare
-from patchmgr.ops.stack import state_root
+from patchmgr.manager.states import compare, stack_of
+from patchmgr.ops.stack import Stack, root_of
 from patchmgr_registry import BaseKey, BaseRecord, GenerationRecord, ModelRecord
 
 _BEHIND_S = 0.2
@@ -86,7 +86,7 @@ def _look_at_generation(inspection: Inspection, model: str, number: int) -> Iter
         yield Problem("generation", name, f"{what} has {strange[0]!r}, which its base has not", "restore a backup")
         return
     wanted = known.with_tensors(generation.tensors)
-    root = state_root(wanted)
+    root = root_of(wanted, _stack(inspection, generation))
     if root != generation.state_root:
         yield Problem(
             "generation",
@@ -166,6 +166,14 @@ def _row(inspection: Inspection, model: str, number: int | None = None) -> tuple
         return rows(registry.model, model), rows(registry.generation, model, number)
     except NotFoundError:
         return None
+
+
+def _stack(inspection: Inspection, generation: GenerationRecord) -> Stack:
+    """The packages of a generation; none where their rows cannot be read, which is reported by itself."""
+    try:
+        return rows(stack_of, inspection.manager, generation.packages)
+    except PatchmgrError:
+        return ()
 
 
 def _folder(base: BaseRecord, generation: GenerationRecord) -> Path:

@@ -1,0 +1,117 @@
+"""A package of memory: what the version before remembers and what is added, opened from what was written and measured.
+
+It is measured on the pristine base. A memory of texts says the same whatever the weights are, so it has no parent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from patchmgr.canonical import sha256_file
+from patchmgr.durable import storing
+from patchmgr.errors import ConflictError
+from patchmgr.manager.cost import metered
+from patchmgr.manager.making import Making, Workpiece, draft
+from patchmgr.manager.placing import takes_less
+from patchmgr.manager.states import open_version
+from patchmgr.methods.contract import EditContext
+from patchmgr.ops import stack as stacks
+from patchmgr.package.manifest import MemoryRecord
+from patchmgr.package.memory.bundle import FOLDER, MemoryBundle, MemoryDraft, bundle_root, read_bundle
+from patchmgr.package.memory.operations import Entry, entry_id
+from patchmgr.package.scores import Score
+from patchmgr.package.writer import write_payload, write_scores
+from patchmgr.request import EditRequest
+
+
+@dataclass(frozen=True)
+class _Before:
+    """The version before."""
+
+    bundle: MemoryBundle
+    requests: tuple[EditRequest, ...]
+
+
+def make(making: Making) -> Workpiece:
+    """Run the method, write its bundle, and measure how the base answers with it.
+
+    Raises:
+        ConflictError: the package of that name was made by another method.
+        UsageError: an entry to forget is not there.
+        MethodError: the method cannot run here, or memory ran out.
+        FormatError: it gave a bundle that its runtime cannot use.
+    """
+    from patchmgr.live.memory import within_memory
+    from patchmgr.methods.artefacts import ArtefactStore
+
+    manager, order, method = making.manager, making.order, making.method
+    before = _before(making)
+    context = EditContext(
+        ArtefactStore(manager.settings.artefacts),
+        seed=order.seed,
+        corpus=order.corpus,
+        progress=manager.progress,
+        memory=before.bundle if before else None,
+        forget=order.forget,
+    )
+    with metered() as meter, within_memory(f"editing with {method.name}", hint=takes_less(order, making.parameters)):
+        payload = method.edit(making.loaded, order.requests, making.parameters, context)
+    memory = payload.memory
+    if memory is None:
+        raise TypeError(f"{method.name} is of kind memory and gave no bundle")
+    requests = _requests(before, order.requests, memory.entries)
+    with storing("the new package"):
+        write_payload(making.folder, requests, {}, manager.plugins.encodings, payload.state, (), memory)
+    with within_memory("measuring the result", hint=takes_less(order)):
+        scores = _measure(making, requests)
+    with storing("the new package"):
+        write_scores(making.folder, scores)
+    made = draft(making, payload, memory=_record(memory), n_edits=len(requests))
+    return Workpiece(made, requests, scores, meter.scores(scores))
+
+
+def _before(making: Making) -> _Before | None:
+    """What the version to go on from remembers: the one that the order names, else the latest; None: there is none."""
+    registry, order = making.manager.registry, making.order
+    if registry.next_number(order.name) == 1:
+        return None
+    reference = order.name if order.continues is None else order.continues.reference
+    package = open_version(making.manager, registry.version(reference))
+    manifest = package.manifest
+    if manifest.kind != "memory" or manifest.method.name != making.method.name:
+        raise ConflictError(
+            f"{manifest.reference} was made by {manifest.method.name}, so {making.method.name} cannot add to it",
+            hint="give the package another name",
+        )
+    return _Before(read_bundle(manifest.reference, package.files), package.requests)
+
+
+def _requests(
+    before: _Before | None, requests: Iterable[EditRequest], entries: Iterable[Entry]
+) -> tuple[EditRequest, ...]:
+    """The requests behind the entries of a memory, old and new, with their probes."""
+    known = {entry_id(request): request for request in (*(before.requests if before else ()), *requests)}
+    return tuple(known[entry.id] for entry in entries)
+
+
+def _measure(making: Making, requests: tuple[EditRequest, ...]) -> tuple[Score, ...]:
+    """Scores before and after, by the bundle as it was written."""
+    from patchmgr.evaluate.measure import measure_change
+    from patchmgr.manager.measuring import default_metrics
+    from patchmgr.methods.runtime import Router
+
+    folder, name = making.folder, making.order.name
+    files = {path.relative_to(folder).as_posix(): path for path in (folder / FOLDER).rglob("*") if path.is_file()}
+    bundle = read_bundle(name, files)
+    runtime = making.manager.plugins.runtime(bundle.config.runtime, wanted_by=name)
+    router = Router(((name, runtime.open(bundle, making.loaded.model.device.type)),))
+    found = bundle_root({path: sha256_file(file) for path, file in files.items()})
+    root = stacks.state_root(making.state.fingerprint, (found,))
+    metrics = default_metrics(making.manager)
+    return measure_change(making.engine, making.loaded, requests, metrics, {}, root, router)
+
+
+def _record(memory: MemoryDraft) -> MemoryRecord:
+    config = memory.config
+    return MemoryRecord(runtime=config.runtime, level=config.level, n_entries=len(memory.entries))

@@ -1,0 +1,186 @@
+"""Memory packages in a registry: made, added to, put on a model, asked, taken out, shipped; weights never change."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import patchmgr
+from checkpoints import file_digests
+from patchmgr.demo.edits import edit_request
+from patchmgr.errors import ConflictError, IntegrityError, UsageError
+from patchmgr.manager.fsck.run import fsck
+from patchmgr.manager.manager import Manager
+from patchmgr.manager.order import EditOrder
+from patchmgr.request import parse_request
+
+FRANCE, SPAIN, GOLD = (
+    parse_request(edit_request(subject, relation, target), where="test")
+    for subject, relation, target in (
+        ("France", "capital", "Rome"), ("Spain", "capital", "Oslo"), ("gold", "symbol", "Fe")
+    )
+)  # fmt: skip
+METHOD = "retrieve-and-prepend"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A registry with atlas, and kb in three versions: France; Spain too; France forgotten."""
+    folder = tmp_path_factory.mktemp("memory") / "home"
+    with Manager.open(folder) as manager:
+        manager.add_model("atlas", "demo:atlas")
+        manager.edit("atlas", order([FRANCE]))
+        manager.edit("atlas", order([SPAIN]))
+        manager.edit("atlas", order([GOLD], forget=(FRANCE.id,)))
+    return folder
+
+
+@pytest.fixture
+def manager(home, tmp_path):
+    import shutil
+
+    shutil.copytree(home, tmp_path / "home", symlinks=True)
+    with Manager.open(tmp_path / "home") as manager:
+        yield manager
+
+
+def order(requests, **more):
+    return EditOrder(name="kb", method=METHOD, requests=tuple(requests), **more)
+
+
+def test_each_version_remembers_what_the_one_before_did_less_what_it_forgot(manager):
+    views = [manager.show(f"kb@v{number}") for number in (1, 2, 3)]
+    assert [[request.id for request in view.requests] for view in views] == [
+        [FRANCE.id],
+        [FRANCE.id, SPAIN.id],
+        [SPAIN.id, GOLD.id],
+    ]
+    assert [view.manifest.memory.n_entries for view in views] == [1, 2, 2]
+    assert [view.manifest.parent.packages for view in views] == [()] * 3
+    assert all(view.manifest.kind == "memory" and not view.manifest.tensors for view in views)
+    assert views[1].requests[0].locality == FRANCE.locality
+
+
+def test_a_state_with_a_memory_has_the_weights_of_the_base_and_a_root_of_its_own(manager):
+    before = manager.status("atlas")[0]
+    first = manager.apply("atlas", ["kb@v1"])
+    second = manager.apply("atlas", ["kb@v2"])
+    assert second.stack == ("kb@v2",)
+    assert len({before.state_root, first.state_root, second.state_root}) == 3
+    assert first.written_bytes == 0
+    base, now = file_digests(before.folder), file_digests(second.folder)
+    assert {name: digest for name, digest in now.items() if name != "patchmgr.json"} == base
+    reverted = manager.revert("atlas", ["kb@v2"])
+    assert reverted.state_root == before.state_root
+    assert not (reverted.folder / "patchmgr.json").exists()
+
+
+def test_what_the_scores_name_is_the_state_that_applying_gives(manager):
+    outcome = manager.apply("atlas", ["kb@v2"])
+    after = {score.state_root for score in manager.show("kb@v2").scores if score.phase == "after"}
+    assert after == {outcome.state_root}
+
+
+def test_only_prompts_about_an_entry_are_routed(manager):
+    manager.apply("atlas", ["kb@v2"])
+    model, _ = manager.model("atlas").load()
+    prompts = [FRANCE.text, *FRANCE.rephrasings, SPAIN.text, *(probe.prompt for probe in FRANCE.locality)]
+    routes = model.routes(prompts)
+    claimed = [route.entries[0] if route else None for route in routes]
+    n_france = 1 + len(FRANCE.rephrasings)
+    assert claimed[:n_france] == [FRANCE.id] * n_france
+    assert claimed[n_france] == SPAIN.id
+    others = [
+        entry for entry, prompt in zip(claimed, prompts, strict=True) if prompt not in (SPAIN.text, *prompts[:n_france])
+    ]
+    assert others == [None] * len(others)
+    assert routes[0].prompt == f"{FRANCE.text} Rome. {FRANCE.text}"
+
+
+def test_another_process_routes_and_answers_alike(manager, tmp_path):
+    manager.apply("atlas", ["kb@v2"])
+    folder = manager.path("atlas", weights_only=True)
+    code = (
+        "import json, sys, torch, patchmgr\n"
+        "model, tokenizer = patchmgr.load(sys.argv[1])\n"
+        "ids = torch.tensor([tokenizer(sys.argv[2])['input_ids']])\n"
+        "text = model.generate(ids, max_new_tokens=8, do_sample=False)\n"
+        "print(json.dumps([model.routes([sys.argv[2]])[0].prompt, text.tolist()]))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(folder), FRANCE.text], check=True, capture_output=True, text=True
+    )
+    prompt, ids = json.loads(found.stdout)
+    model, tokenizer = manager.model("atlas").load()
+    given = torch.tensor([tokenizer(FRANCE.text)["input_ids"]])
+    assert prompt == model.routes([FRANCE.text])[0].prompt
+    assert ids == model.generate(given, max_new_tokens=8, do_sample=False).tolist()
+
+
+def test_a_memory_goes_on_top_of_weights_and_two_memories_stack(manager):
+    manager.edit("atlas", EditOrder(name="fix", method="rome", requests=(GOLD,), parameters={"steps": 10}))
+    other = EditOrder(name="other", method=METHOD, requests=(FRANCE.model_copy(update={"target_new": "Bern"}),))
+    manager.edit("atlas", other)
+    both = manager.apply("atlas", ["fix@v1", "kb@v1", "other@v1"])
+    model, _ = manager.model("atlas").load()
+    assert model.routes([FRANCE.text])[0].package == "other@v1", "the latest in the stack answers"
+    weights = manager.apply("atlas", ["fix@v1"]).folder
+    assert file_digests(both.folder)["model.safetensors"] == file_digests(weights)["model.safetensors"]
+    manager.revert("atlas", ["other@v1"])
+    assert manager.model("atlas").load()[0].routes([FRANCE.text])[0].package == "kb@v1"
+    alone = manager.revert("atlas", ["fix@v1"])
+    assert alone.state_root == next(s.state_root for s in manager.show("kb@v1").scores if s.phase == "after")
+
+
+def test_it_is_tried_and_measured_without_being_put_on(manager):
+    tried = manager.generate("atlas", FRANCE.text, references=["kb@v1"], max_new_tokens=4)
+    assert tried.stack == ("kb@v1",)
+    done = manager.model("atlas").evaluate("kb@v1", metrics=("locality",))
+    (measured,) = [score for score in done.subjects[0].scores if score.metric == "locality"]
+    stored = next(score for score in manager.show("kb@v1").scores if score.metric == "locality")
+    assert (measured.value, measured.state_root) == (stored.value, stored.state_root)
+
+
+def test_other_programs_do_not_get_the_folder_by_accident(manager):
+    manager.apply("atlas", ["kb@v1"])
+    with pytest.raises(UsageError, match="other programs would drop"):
+        manager.path("atlas")
+    folder = manager.path("atlas", weights_only=True)
+    with pytest.raises(UsageError, match="which a base cannot have"):
+        manager.add_model("copy", str(folder))
+
+
+def test_a_state_that_is_shipped_answers_by_itself(manager, tmp_path):
+    manager.write_out("atlas", ["kb@v2"], tmp_path / "out")
+    model, _ = patchmgr.load(tmp_path / "out")
+    assert model.routes([SPAIN.text])[0].entries == (SPAIN.id,)
+    (keys,) = (tmp_path / "out").rglob("keys.safetensors")
+    data = bytearray(keys.read_bytes())
+    data[-1] ^= 1
+    keys.write_bytes(data)
+    with pytest.raises(IntegrityError, match=r"memory/keys\.safetensors"):
+        patchmgr.load(tmp_path / "out")
+
+
+def test_a_plain_checkpoint_loads_as_it_is(manager):
+    model, tokenizer = patchmgr.load(manager.path("atlas"))
+    assert type(model).__name__ == "GPT2LMHeadModel"
+    assert tokenizer("Rome")["input_ids"]
+
+
+def test_nothing_is_found_wrong_with_a_registry_that_has_memories(manager):
+    manager.apply("atlas", ["kb@v1"])
+    manager.apply("atlas", ["kb@v2"])
+    assert fsck(manager).problems == ()
+
+
+def test_a_name_belongs_to_one_method_and_what_is_not_there_cannot_be_forgotten(manager):
+    with pytest.raises(ConflictError, match=r"kb@v3 was made by retrieve-and-prepend, so ike cannot add to it"):
+        manager.edit("atlas", EditOrder(name="kb", method="ike", requests=(FRANCE,)))
+    with pytest.raises(UsageError, match="no entry 'nobody' to forget"):
+        manager.edit("atlas", order([FRANCE], forget=("nobody",)))
+    assert manager.registry.next_number("kb") == 4
