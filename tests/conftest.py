@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -12,7 +13,10 @@ from jaxtyping import install_import_hook
 
 # shapes in annotations are checked in the test run; this must come before anything imports these packages
 install_import_hook(
-    ["patchmgr_keyvalue", "patchmgr_memit", "patchmgr_r_rome", "patchmgr_rome", "patchmgr.methods.architecture"],
+    [
+        *(path.name for path in (Path(__file__).parents[1] / "plugins").glob("patchmgr_*")),
+        "patchmgr.methods.architecture",
+    ],
     "beartype.beartype",
 )
 

@@ -48,7 +48,8 @@ def test_folders_that_hold_a_plugin_are_the_declared_entry_points():
 
 def test_every_package_is_known_to_the_type_checker_and_to_the_import_contracts():
     names = {package.name for package in PACKAGES}
-    assert {Path(path).name for path in PROJECT["tool"]["mypy"]["files"]} == names
+    checked = {Path(path) for path in PROJECT["tool"]["mypy"]["files"]}
+    assert {package.name for package in PACKAGES if checked & {Path(package.name), Path(package.parent.name)}} == names
     assert set(PROJECT["tool"]["importlinter"]["root_packages"]) == names
 
 
@@ -60,7 +61,7 @@ def test_a_plugins_visiting_card_is_short_and_imports_no_torch():
     for package in PACKAGES:
         if is_plugin(package):
             text = (package / "__init__.py").read_text(encoding="utf-8")
-            assert len(text.splitlines()) <= 40, package.name
+            assert len(text.splitlines()) <= 45, package.name
             assert "import torch" not in text, package.name
 
 

@@ -49,7 +49,9 @@ def test_presets_are_valid_and_give_way_to_what_is_given(plugin):
         for preset in getattr(method.parameters, "presets", {}):
             settings = method.parameters(preset=preset)
             assert method.parameters(**settings.model_dump(mode="json")) == settings
-            assert method.parameters(preset=preset, steps=7).steps == 7
+            for name in method.parameters.presets[preset]:
+                default = getattr(method.parameters(), name)
+                assert getattr(method.parameters(preset=preset, **{name: default}), name) == default
 
 
 def _methods(plugin):
