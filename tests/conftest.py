@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 # shapes in annotations are checked in the test run; this must come before anything imports these packages
@@ -19,6 +20,9 @@ install_import_hook(
     ],
     "beartype.beartype",
 )
+
+settings.register_profile("patchmgr", deadline=None)  # no test asserts a time
+settings.load_profile("patchmgr")
 
 
 @pytest.fixture(autouse=True)

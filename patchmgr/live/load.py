@@ -22,7 +22,7 @@ from transformers import (
 from transformers.utils import logging
 
 from patchmgr.errors import MethodError, NotFoundError, UsageError
-from patchmgr.live.memory import out_of_memory
+from patchmgr.live.shortage import out_of_memory
 from patchmgr.methods.contract import LoadedModel
 
 ComputeDtype = Literal["auto", "float32", "bfloat16", "float16"]

@@ -42,7 +42,7 @@ def make(making: Making) -> Workpiece:
         MethodError: the method cannot run here, or memory ran out.
         FormatError: it gave a bundle that its runtime cannot use.
     """
-    from patchmgr.live.memory import within_memory
+    from patchmgr.live.shortage import within_memory
     from patchmgr.methods.artefacts import ArtefactStore
 
     manager, order, method = making.manager, making.order, making.method

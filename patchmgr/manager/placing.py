@@ -22,7 +22,7 @@ def load_to_edit(manager: Manager, parent: Parent, order: EditOrder) -> LoadedMo
         MethodError: memory ran out.
     """
     from patchmgr.live.load import load_model
-    from patchmgr.live.memory import within_memory
+    from patchmgr.live.shortage import within_memory
 
     manager.progress(0, 1, "loading the model")
     device = checked(find_device(order.device))

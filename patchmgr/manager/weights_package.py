@@ -39,7 +39,7 @@ def make(making: Making) -> Workpiece:
         RequestError: a request that the method cannot use.
         MethodError: the method cannot run on this model, memory ran out, or it gave something unusable.
     """
-    from patchmgr.live.memory import within_memory
+    from patchmgr.live.shortage import within_memory
     from patchmgr.methods.artefacts import ArtefactStore
 
     manager, order, method = making.manager, making.order, making.method

@@ -121,7 +121,7 @@ def find_architecture(model: PreTrainedModel, *, encoder_decoder: bool = False) 
     if model.config.is_encoder_decoder and not encoder_decoder:
         raise MethodError(
             f"{type(model).__name__} is an encoder-decoder, which this method cannot edit",
-            hint="use a method that trains weights, such as ft",
+            hint="use a method that trains weights, such as ft-m or lora",
         )
     decoder = model.get_decoder()
     if decoder is None or decoder is model:

@@ -20,12 +20,10 @@ class TestRRome(MethodTestCase):
 
 
 class TestRRomeOnLlama(MethodTestCase):
-    """In the lowest block and by few steps; of what is written higher up the target is out of reach.
+    """In the lowest block and by few steps: a random model reads little of a subject at the end of its prompt.
 
-    A random model reads little of a subject at the end of the prompt: the search gains .1 to .3 nats here, and the
-    longer delta of all 150 steps ends worse, not better. The change touches the other words of the prompt too, from
-    the next block on by as much, so that chance decides whether the target gets likelier. In the last block nothing at
-    the subject is read any more, the gradient is rounding error, and Adam makes whole steps of it.
+    The search gains .1 to .3 nats here, and the longer delta of 150 steps made a target less likely. It may be that the
+    change at the other words of the prompt outweighs so small a gain.
     """
 
     method = RRome()

@@ -9,7 +9,7 @@ import torch
 
 from patchmgr.errors import MethodError, NotFoundError
 from patchmgr.live import load as live_load
-from patchmgr.live.memory import out_of_memory, within_memory
+from patchmgr.live.shortage import out_of_memory, within_memory
 from patchmgr.manager.manager import Manager
 from patchmgr.manager.order import EditOrder
 from patchmgr.manager.placing import takes_less
