@@ -28,6 +28,8 @@ class Aim:
     """Blocks below need not run again: that of the sites, or the one above where the site is a whole block."""
     change: Callable[[ValueSettings], ValueSettings] = lambda settings: settings
     """What the method sets otherwise."""
+    decay_factors: tuple[float, ...] = (1.0,)
+    """Of the derived weight decay of each site."""
 
     @property
     def module(self) -> nn.Module:
@@ -73,7 +75,7 @@ def aimed_values(
     for index, start in enumerate(starts):
         some = order[start : start + parameters.batch]
         problem = pose(architecture, aim.sites, aim.layer, [edits[number] for number in some])
-        settings, scales = value_settings(problem, parameters)
+        settings, scales = value_settings(problem, parameters, aim.decay_factors)
 
         def steps_done(done: int, total: int, before: int = index) -> None:
             progress(before * total + done, len(starts) * total)

@@ -8,6 +8,7 @@ The two shares were chosen on the demo base; on other models they are untried.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -46,9 +47,12 @@ def derived_scales(
     return STEP_SHARE * norm / hidden0.shape[1] ** 0.5, DECAY_LOSS * norm0.square() / norm.unsqueeze(1)
 
 
-def value_settings(problem: ValueProblem, given: ValueParameters) -> tuple[ValueSettings, list[Scales]]:
-    """Step and decay as given, else derived, for every edit of the problem."""
+def value_settings(
+    problem: ValueProblem, given: ValueParameters, decay_factors: Sequence[float] = (1.0,)
+) -> tuple[ValueSettings, list[Scales]]:
+    """Step and decay as given, else derived, for every edit of the problem; the latter times a factor for each site."""
     rates, decays = derived_scales(problem.value0, problem.hidden0)
+    decays = decays * torch.tensor(decay_factors).to(decays)
     if given.learning_rate is not None:
         rates = torch.full_like(rates, given.learning_rate)
     if given.weight_decay is not None:

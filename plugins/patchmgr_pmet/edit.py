@@ -48,7 +48,12 @@ def edit(
     def aim(architecture: Architecture, layer: int) -> Aim:
         sites = [attention_of(architecture, layer), architecture.down_projection(layer).module]
         weight, drift = parameters.sure_weight, parameters.sure_drift
-        return Aim(sites, layer, lambda settings: replace(settings, sure_weight=weight, sure_drift=drift))
+        return Aim(
+            sites,
+            layer,
+            lambda settings: replace(settings, sure_weight=weight, sure_drift=drift),
+            decay_factors=(parameters.attention_decay, 1.0),
+        )
 
     choose = partial(chosen_layers, layers=parameters.layers)
     return edit_layers(loaded, requests, choose, parameters, context, rule, aim=aim, divisor=math.sqrt)

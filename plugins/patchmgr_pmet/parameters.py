@@ -24,6 +24,8 @@ class PmetParameters(SpreadParameters):
                 "weight_decay": 0.5,
                 "clamp": 0.75,
                 "kl_factor": 1.0,
+                "sure_weight": 0.1,
+                "sure_drift": 0.01,
                 "covariance_weight": 6_000.0,
             },
             "llama-2-7b": {
@@ -33,6 +35,8 @@ class PmetParameters(SpreadParameters):
                 "weight_decay": 0.5,
                 "clamp": 1.0,
                 "kl_factor": 0.0625,
+                "sure_weight": 0.1,
+                "sure_drift": 0.01,
                 "covariance_weight": 15_000.0,
             },
         }
@@ -50,12 +54,20 @@ class PmetParameters(SpreadParameters):
         gt=0,
         description="lambda as a share of the keys' mean k C^-1 k, where covariance_weight is not given",
     )
+    attention_decay: float = Field(
+        default=1000.0,
+        gt=0,
+        description="how much dearer a delta of attention, which no weight takes, is, where weight_decay is not given",
+    )
     sure_weight: float = Field(
-        default=0.1,
+        default=1.0,
         ge=0,
         le=1,
-        description="weight of the target's loss in a step after one that found all its tokens the likeliest",
+        description="weight of the target's loss in a step after one that found all its tokens the likeliest; "
+        "published: 0.1",
     )
     sure_drift: float = Field(
-        default=0.01, ge=0, description="stop when they are and the drift, kl_factor included, costs at most this"
+        default=0.0,
+        ge=0,
+        description="stop when they are and the drift, kl_factor included, costs at most this; published: 0.01",
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -146,3 +148,21 @@ def test_an_interrupt_leaves_the_model_as_it_was():
     with pytest.raises(KeyboardInterrupt):
         optimise_values(problem, ValueSettings(stop_loss=0.0), interrupt)
     assert snapshot(model) == before
+
+
+def test_a_target_that_is_the_likeliest_weighs_less_in_the_next_step_or_ends_the_search(monkeypatch):
+    """As in PMET; here the first edit is said to be sure at every step, the second never."""
+    sure = {2: [True, False], 1: [False]}
+    monkeypatch.setattr(
+        "patchmgr_keyvalue.value_loss.all_likeliest", lambda _logits, _targets, _edit, n: torch.tensor(sure[n])
+    )
+    _, _, problem = posed("gpt2", [ATLANTIS, ADA])
+    plain = optimise_values(problem, SETTINGS)
+    less = optimise_values(problem, replace(SETTINGS, sure_weight=0.0))
+    assert not torch.allclose(less.delta[0], plain.delta[0], rtol=0.05)
+    torch.testing.assert_close(less.delta[1], plain.delta[1])
+    first = optimise_values(problem, replace(SETTINGS, sure_weight=0.0, steps=2))
+    torch.testing.assert_close(first.delta, optimise_values(problem, replace(SETTINGS, steps=2)).delta)
+    ended = optimise_values(problem, replace(SETTINGS, sure_drift=100.0))
+    assert not ended.delta[0].any()
+    torch.testing.assert_close(ended.delta[1], plain.delta[1], rtol=1e-4, atol=1e-5)

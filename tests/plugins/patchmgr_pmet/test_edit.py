@@ -20,7 +20,7 @@ from patchmgr_pmet import Pmet
 from tiny_models import ARCHITECTURES, HIDDEN, INNER, tiny_model, tiny_tokenizer
 
 ATLANTIS = EditRequest(prompt="The capital of {} is", subject="Atlantis", target_new="Rome")
-ADA = EditRequest(prompt="Because of Ada Lovelace", subject="Ada Lovelace", target_new="tower lies")
+ADA = EditRequest(prompt="Because of Ada Lovelace", subject="Ada Lovelace", target_new="tower")
 PARIS = EditRequest(prompt="The tower of {} is", subject="Paris", target_new="sea")
 THREE = (ATLANTIS, ADA, PARIS)
 VALUES = {
@@ -57,7 +57,7 @@ def published_sites(model, layer):
     return [attention, architecture.down_projection(layer).module]
 
 
-def assert_published(loaded, context, payload, values=VALUES):
+def assert_published(loaded, context, payload, values=VALUES, requests=THREE):
     """The deltas are those of the literal reference within 1e-4."""
     architecture = find_architecture(loaded.model)
     layers = [site["layer"] for site in payload.parameters["sites"]]
@@ -69,7 +69,7 @@ def assert_published(loaded, context, payload, values=VALUES):
         return R @ torch.linalg.solve(0.7 * damped[layers.index(layer)] + K @ K.T, K).T
 
     deltas = literal_deltas(
-        loaded.model, loaded.tokenizer, layers, payload.contexts, THREE, values, update, published_sites, math.sqrt
+        loaded.model, loaded.tokenizer, layers, payload.contexts, requests, values, update, published_sites, math.sqrt
     )
     assert [delta.module_weight for delta in payload.deltas] == [projection.weight_name for projection in projections]
     for delta, projection, layer in zip(payload.deltas, projections, layers, strict=True):
@@ -86,21 +86,6 @@ def test_the_deltas_are_those_of_the_published_code(name, context):
 def test_a_square_weight_is_not_transposed(context):
     loaded = loaded_model("llama", intermediate_size=HIDDEN)
     assert_published(loaded, context, edit(loaded, context))
-
-
-@pytest.mark.parametrize("sure_drift", [0.0, 100.0])
-def test_a_target_that_is_the_likeliest_already_weighs_less_or_ends_the_search(sure_drift, context):
-    """A high rate makes the targets the likeliest within the steps, some edits before others."""
-    loaded = loaded_model("gpt2")
-    values = {**VALUES, "steps": 12, "learning_rate": 0.3, "weight_decay": 1e-3, "kl_factor": 0.01, "clamp": 4.0}
-    settings = {**values, "sure_drift": sure_drift}
-    payload = edit(loaded, context, **settings)
-    assert_published(loaded, context, payload, settings)
-    never = edit(loaded, context, **{**settings, "sure_weight": 1.0, "sure_drift": 0.0})
-    assert any(
-        np.linalg.norm(a.u @ a.v - b.u @ b.v) > 0.01 * np.linalg.norm(b.u @ b.v)
-        for a, b in zip(payload.deltas, never.deltas, strict=True)
-    )
 
 
 def test_only_down_projections_change_and_both_decays_are_told(context):
