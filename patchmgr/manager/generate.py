@@ -52,18 +52,22 @@ def generate(
         UsageError: the prompt is empty.
         BaseMismatchError: a package was made for another base.
         ConflictError: the packages do not go together.
+        MethodError: memory ran out.
         IntegrityError: a byte of the model or of a package is not what its digest says.
     """
     if not prompt.strip():
         raise UsageError("the prompt is empty", hint='write for instance "The capital of France is"')
     from patchmgr.evaluate.answers import greedy_texts
+    from patchmgr.live.shortage import within_memory
 
     state = read_state(manager, model)
     stack = planned(manager, state, references)
-    (text,) = greedy_texts(load_stack(manager, state, stack, references, dtype="float32"), [prompt], [max_new_tokens])
     base_text = None
-    if compare:
-        base = load_stack(manager, state, (), (), dtype="float32")
-        (base_text,) = greedy_texts(base, [prompt], [max_new_tokens])
+    with within_memory("asking the model", hint="close other programs, or use a machine with more memory"):
+        loaded = load_stack(manager, state, stack, references, dtype="float32")
+        (text,) = greedy_texts(loaded, [prompt], [max_new_tokens])
+        if compare:
+            base = load_stack(manager, state, (), (), dtype="float32")
+            (base_text,) = greedy_texts(base, [prompt], [max_new_tokens])
     names = tuple(manifest.reference for manifest in stack)
     return Answer(prompt, text, names, base_text, bool(references))

@@ -68,7 +68,14 @@ class Measurer:
         Raises:
             RequestError: there is nothing to ask, or a probe that cannot be asked.
             IntegrityError: a byte of a base or a package is not what its digest says.
+            MethodError: memory ran out.
         """
+        from patchmgr.live.shortage import within_memory
+
+        with within_memory(f"measuring {subject.name}", hint="lower --batch-tokens, or try --device cpu"):
+            return self._run(subject)
+
+    def _run(self, subject: Subject) -> Evaluated:
         bench = Bench(
             self.manager, subject.base, subject.known, device=self.device, dtype=self.order.dtype, opened=subject.opened
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 
 import pytest
 import torch
@@ -27,6 +28,23 @@ ERRORS = {
     "system": OSError(errno.ENOMEM, "Cannot allocate memory"),
     "windows": RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes"),
 }
+
+
+@pytest.mark.parametrize("verb", ["generate", "evaluate"])
+def test_asking_and_measuring_say_it_in_words(verb, tmp_path, monkeypatch):
+    def refuse(*_arguments, **_options):
+        raise ERRORS["cpu"]
+
+    monkeypatch.setattr("patchmgr.evaluate.forward.run_prompts", refuse)
+    with Manager.open(tmp_path / "home") as manager:
+        manager.add_model("atlas", "demo:atlas")
+        with pytest.raises(MethodError, match=r"memory ran out while (asking the model|measuring atlas)"):
+            if verb == "generate":
+                manager.generate("atlas", "The capital of France is")
+            else:
+                data = tmp_path / "edits.jsonl"
+                data.write_text(f"{json.dumps(REQUEST)}\n")
+                manager.model("atlas").evaluate(data=data)
 
 
 @pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)
