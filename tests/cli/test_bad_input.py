@@ -290,7 +290,7 @@ def test_a_base_that_lost_a_shard_is_replaced_by_the_same_bytes_elsewhere(run, h
         (("show", "~nosuchuser"), "home of nobody"),
         (("edit", "atlas", "--name", "x", "--edits", "x" * 300), "edits file"),
         (("edit", "atlas", "--name", "x", "--edits", "/"), "edits file"),
-        (("edit", "atlas", "--name", "x", "--corpus", "absent.txt", *SINGLE), "the corpus 'absent.txt' cannot be read"),
+        (("edit", "atlas", "--name", "x", "--corpus", "absent.txt", *SINGLE), "there is no corpus file 'absent.txt'"),
         (("generate", "atlas", "caf\udce9"), "is not UTF-8"),
         (("generate", "atlas", "word " * 400), "tokens with its answer, the model reads"),
     ],
