@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
+# processes that test side by side; a file stays with one of them
+JOBS ?= auto
 
 .PHONY: demo test lint check slow crash bench harness clean
 .DEFAULT_GOAL := test
@@ -17,7 +19,7 @@ demo: $(VENV)/.installed
 	$(BIN)/patchmgr demo
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist loadfile
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
