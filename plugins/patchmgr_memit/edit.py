@@ -12,7 +12,7 @@ from patchmgr.methods.contract import EditContext, LoadedModel, Payload
 from patchmgr.request import EditRequest
 from patchmgr_keyvalue.factor import factorised, whitened
 from patchmgr_keyvalue.sites import chosen_layers
-from patchmgr_keyvalue.spread import Site, Solved, edit_layers
+from patchmgr_keyvalue.spread import Rule, Site, Solved, edit_layers
 from patchmgr_memit.equations import update_keys, weight_of_share
 from patchmgr_memit.parameters import MemitParameters
 
@@ -26,14 +26,24 @@ def edit(
         RequestError: a request has no subject, or is too long for the model.
         MethodError: a layer cannot be edited, or the result is not finite.
     """
+    rule = covariance_rule(parameters.statistics_damping, parameters.covariance_weight, parameters.covariance_share)
+    choose = partial(chosen_layers, layers=parameters.layers)
+    return edit_layers(loaded, requests, choose, parameters, context, rule)
+
+
+def covariance_rule(damping: float, given: float | None, share: float) -> Rule:
+    """MEMIT's update of a layer.
+
+    Args:
+        damping: of C, a share of its mean.
+        given: λ; None: by ``share``.
+        share: λ as a share of the keys' mean kᵀC⁻¹k.
+    """
 
     def rule(site: Site, K: Float[Tensor, "d_in edits"]) -> Solved:
         moment = site.moment
-        cholesky = None if moment is None else factorised(moment, parameters.statistics_damping, K.device)
-        Y, G = whitened(K, cholesky)
-        weight = parameters.covariance_weight
-        weight = weight_of_share(G, parameters.covariance_share) if weight is None else weight
+        Y, G = whitened(K, None if moment is None else factorised(moment, damping, K.device))
+        weight = weight_of_share(G, share) if given is None else given
         return Solved(update_keys(Y, G, weight), {"covariance_weight": weight})
 
-    choose = partial(chosen_layers, layers=parameters.layers)
-    return edit_layers(loaded, requests, choose, parameters, context, rule)
+    return rule

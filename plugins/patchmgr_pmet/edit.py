@@ -12,18 +12,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from jaxtyping import Float
-from torch import Tensor
-
 from patchmgr.methods.architecture import Architecture
 from patchmgr.methods.contract import EditContext, LoadedModel, Payload
 from patchmgr.request import EditRequest
 from patchmgr_keyvalue.attention import attention_of
 from patchmgr_keyvalue.block_values import Aim
-from patchmgr_keyvalue.factor import factorised, whitened
 from patchmgr_keyvalue.sites import chosen_layers
-from patchmgr_keyvalue.spread import Site, Solved, edit_layers
-from patchmgr_memit.equations import update_keys, weight_of_share
+from patchmgr_keyvalue.spread import edit_layers
+from patchmgr_memit.edit import covariance_rule
 from patchmgr_pmet.parameters import PmetParameters
 
 
@@ -37,14 +33,6 @@ def edit(
         MethodError: a layer cannot be edited, or the result is not finite.
     """
 
-    def rule(site: Site, K: Float[Tensor, "d_in edits"]) -> Solved:
-        moment = site.moment
-        cholesky = None if moment is None else factorised(moment, parameters.statistics_damping, K.device)
-        Y, G = whitened(K, cholesky)
-        weight = parameters.covariance_weight
-        weight = weight_of_share(G, parameters.covariance_share) if weight is None else weight
-        return Solved(update_keys(Y, G, weight), {"covariance_weight": weight})
-
     def aim(architecture: Architecture, layer: int) -> Aim:
         sites = [attention_of(architecture, layer), architecture.down_projection(layer).module]
         weight, drift = parameters.sure_weight, parameters.sure_drift
@@ -55,5 +43,6 @@ def edit(
             decay_factors=(parameters.attention_decay, 1.0),
         )
 
+    rule = covariance_rule(parameters.statistics_damping, parameters.covariance_weight, parameters.covariance_share)
     choose = partial(chosen_layers, layers=parameters.layers)
     return edit_layers(loaded, requests, choose, parameters, context, rule, aim=aim, divisor=math.sqrt)
