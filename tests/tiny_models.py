@@ -26,9 +26,10 @@ from transformers import (
     Qwen3Config,
 )
 
+from patchmgr.methods.contract import LoadedModel
 from patchmgr.testing.tiny import tiny_seq2seq, tiny_tokenizer
 
-__all__ = ["ARCHITECTURES", "HIDDEN", "INNER", "tiny_model", "tiny_seq2seq", "tiny_tokenizer"]
+__all__ = ["ARCHITECTURES", "HIDDEN", "INNER", "loaded_model", "tiny_model", "tiny_seq2seq", "tiny_tokenizer"]
 
 HIDDEN, INNER, LAYERS, HEADS, POSITIONS = 24, 40, 3, 2, 64
 
@@ -92,3 +93,8 @@ def tiny_model(
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(config)
     return model.to(dtype).eval()
+
+
+def loaded_model(architecture: str, **changes: object) -> LoadedModel:
+    """A random model with its tokenizer, as a method is given one."""
+    return LoadedModel(tiny_model(architecture, **changes), tiny_tokenizer(), f"{architecture} {changes}")

@@ -10,12 +10,10 @@ import patchmgr_alphaedit.edit as alphaedit_edit
 from literal_family import literal_deltas
 from patchmgr.errors import MethodError
 from patchmgr.methods.architecture import find_architecture
-from patchmgr.methods.artefacts import ArtefactStore
-from patchmgr.methods.contract import EditContext, LoadedModel
 from patchmgr.request import EditRequest
 from patchmgr_alphaedit import AlphaEdit
 from patchmgr_keyvalue.statistics import second_moments
-from tiny_models import ARCHITECTURES, HIDDEN, INNER, tiny_model, tiny_tokenizer
+from tiny_models import ARCHITECTURES, HIDDEN, INNER, loaded_model
 
 ATLANTIS = EditRequest(prompt="The capital of {} is", subject="Atlantis", target_new="Rome")
 ADA = EditRequest(prompt="Because of Ada Lovelace", subject="Ada Lovelace", target_new="tower")
@@ -24,15 +22,6 @@ VALUES = {
 }  # fmt: skip
 FAST = {**VALUES, "statistics_tokens": 200, "layers": "0-1"}
 RIDGE = 0.3
-
-
-@pytest.fixture
-def context(tmp_path):
-    return EditContext(ArtefactStore(tmp_path / "artefacts"), seed=3)
-
-
-def loaded_model(name, **changes):
-    return LoadedModel(tiny_model(name, **changes), tiny_tokenizer(), f"{name} {changes}")
 
 
 def edit(loaded, context, requests=(ATLANTIS, ADA), **settings):

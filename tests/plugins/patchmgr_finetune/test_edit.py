@@ -11,12 +11,10 @@ import torch
 from literal_finetune import literal_deltas
 from patchmgr.errors import MethodError, RequestError
 from patchmgr.methods.architecture import find_architecture
-from patchmgr.methods.artefacts import ArtefactStore
-from patchmgr.methods.contract import EditContext, LoadedModel
 from patchmgr.request import EditRequest
 from patchmgr.testing import tiny_seq2seq
 from patchmgr_finetune import FtL, FtM
-from tiny_models import ARCHITECTURES, HIDDEN, tiny_model, tiny_tokenizer
+from tiny_models import ARCHITECTURES, HIDDEN, loaded_model
 
 THREE = (
     EditRequest(prompt="The capital of {} is", subject="Atlantis", target_new="Rome"),
@@ -25,15 +23,6 @@ THREE = (
 )
 METHODS = {"ft-l": FtL(), "ft-m": FtM()}
 RATE = 1e-3
-
-
-@pytest.fixture
-def context(tmp_path):
-    return EditContext(ArtefactStore(tmp_path / "artefacts"), seed=3)
-
-
-def loaded_model(name, **changes):
-    return LoadedModel(tiny_model(name, **changes), tiny_tokenizer(), f"{name} {changes}")
 
 
 def edit(method, loaded, context, requests=THREE, **settings):

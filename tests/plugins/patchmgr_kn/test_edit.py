@@ -11,14 +11,13 @@ import torch
 from literal_neurons import literal_columns, literal_scores
 from patchmgr.errors import MethodError, RequestError
 from patchmgr.methods.architecture import find_architecture
-from patchmgr.methods.artefacts import ArtefactStore
-from patchmgr.methods.contract import EditContext, LoadedModel, LowRankDelta
+from patchmgr.methods.contract import LowRankDelta
 from patchmgr.request import EditRequest
 from patchmgr_kn import Kn
 from patchmgr_kn.attribution import scores_of_prompts
 from patchmgr_kn.questions import ask
 from patchmgr_kn.suffix import Suffixes
-from tiny_models import ARCHITECTURES, HIDDEN, INNER, tiny_model, tiny_tokenizer
+from tiny_models import ARCHITECTURES, HIDDEN, INNER, loaded_model
 
 ROME = EditRequest(prompt="It is {}", subject="Rome", target_new="the", target_true="in the")
 IT = EditRequest(prompt="So it is", target_new="in")
@@ -26,15 +25,6 @@ TOWER = EditRequest(prompt="The tower is", target_new="in the", rephrasings=("Th
 THREE = (ROME, IT, TOWER)
 EDITABLE = [name for name in ARCHITECTURES if name != "opt_post_norm"]
 STEPS = 3
-
-
-@pytest.fixture
-def context(tmp_path):
-    return EditContext(ArtefactStore(tmp_path / "artefacts"), seed=3)
-
-
-def loaded_model(name, **changes):
-    return LoadedModel(tiny_model(name, **changes), tiny_tokenizer(), f"{name} {changes}")
 
 
 def edit(loaded, context, requests=THREE, **settings):

@@ -20,7 +20,7 @@ from patchmgr.request import EditRequest
 from patchmgr.testing import tiny_seq2seq
 from patchmgr.testing.method_case import changed_copy
 from patchmgr_lora import AdaLora, Lora
-from tiny_models import ARCHITECTURES, tiny_model, tiny_tokenizer
+from tiny_models import ARCHITECTURES, loaded_model
 
 TWO = (
     EditRequest(prompt="The capital of {} is", subject="Atlantis", target_new="Rome"),
@@ -35,10 +35,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:peft.*", "ignore::F
 @pytest.fixture
 def context(tmp_path):
     return EditContext(ArtefactStore(tmp_path / "artefacts"), seed=SEED)
-
-
-def loaded_model(name, **changes):
-    return LoadedModel(tiny_model(name, **changes), tiny_tokenizer(), f"{name} {changes}")
 
 
 def edit(method, loaded, context, **settings):

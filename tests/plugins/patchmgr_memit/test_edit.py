@@ -11,13 +11,12 @@ import torch
 from literal_family import literal_deltas
 from patchmgr.errors import MethodError, RequestError
 from patchmgr.methods.architecture import find_architecture
-from patchmgr.methods.artefacts import ArtefactStore
-from patchmgr.methods.contract import EditContext, LoadedModel
+from patchmgr.methods.contract import LoadedModel
 from patchmgr.request import EditRequest
 from patchmgr_keyvalue.contexts import FIRST_WORDS
 from patchmgr_keyvalue.statistics import second_moments
 from patchmgr_memit import Memit
-from tiny_models import ARCHITECTURES, HIDDEN, INNER, tiny_model, tiny_tokenizer
+from tiny_models import ARCHITECTURES, HIDDEN, INNER, loaded_model
 
 ATLANTIS = EditRequest(prompt="The capital of {} is", subject="Atlantis", target_new="Rome")
 ADA = EditRequest(prompt="Because of Ada Lovelace", subject="Ada Lovelace", target_new="tower")
@@ -27,15 +26,6 @@ VALUES = {
     "steps": 4, "learning_rate": 0.1, "weight_decay": 0.3, "clamp": 1.5, "kl_factor": 0.5, "stop_loss": 0.0
 }  # fmt: skip
 FAST = {**VALUES, "statistics_tokens": 200, "statistics_damping": 0.01, "layers": "0-1"}
-
-
-@pytest.fixture
-def context(tmp_path):
-    return EditContext(ArtefactStore(tmp_path / "artefacts"), seed=3)
-
-
-def loaded_model(name, **changes):
-    return LoadedModel(tiny_model(name, **changes), tiny_tokenizer(), f"{name} {changes}")
 
 
 def edit(loaded, context, requests=THREE, **settings):

@@ -11,13 +11,11 @@ import torch
 from literal_family import literal_deltas
 from patchmgr.errors import MethodError
 from patchmgr.methods.architecture import find_architecture
-from patchmgr.methods.artefacts import ArtefactStore
-from patchmgr.methods.contract import EditContext, LoadedModel
 from patchmgr.request import EditRequest
 from patchmgr_keyvalue.attention import attention_of
 from patchmgr_keyvalue.statistics import second_moments
 from patchmgr_pmet import Pmet
-from tiny_models import ARCHITECTURES, HIDDEN, INNER, tiny_model, tiny_tokenizer
+from tiny_models import ARCHITECTURES, HIDDEN, INNER, loaded_model, tiny_model
 
 ATLANTIS = EditRequest(prompt="The capital of {} is", subject="Atlantis", target_new="Rome")
 ADA = EditRequest(prompt="Because of Ada Lovelace", subject="Ada Lovelace", target_new="tower")
@@ -30,15 +28,6 @@ VALUES = {
 FAST = {**VALUES, "statistics_tokens": 200, "statistics_damping": 0.01, "layers": "0-1", "covariance_weight": 0.7}
 OUT_PROJECTIONS = ("c_proj", "out_proj", "o_proj", "dense")
 """The published code names the module in a file for every model."""
-
-
-@pytest.fixture
-def context(tmp_path):
-    return EditContext(ArtefactStore(tmp_path / "artefacts"), seed=3)
-
-
-def loaded_model(name, **changes):
-    return LoadedModel(tiny_model(name, **changes), tiny_tokenizer(), f"{name} {changes}")
 
 
 def edit(loaded, context, requests=THREE, **settings):

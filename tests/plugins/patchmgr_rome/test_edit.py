@@ -11,8 +11,7 @@ import torch
 import patchmgr_rome.edit as rome_edit
 from patchmgr.errors import MethodError, RequestError
 from patchmgr.methods.architecture import find_architecture
-from patchmgr.methods.artefacts import ArtefactStore
-from patchmgr.methods.contract import EditContext, LoadedModel
+from patchmgr.methods.contract import LoadedModel
 from patchmgr.request import EditRequest
 from patchmgr.testing.method_case import changed_copy
 from patchmgr_keyvalue.keys import template_keys
@@ -23,11 +22,6 @@ from tiny_models import ARCHITECTURES, HIDDEN, INNER, tiny_model, tiny_tokenizer
 ATLANTIS = EditRequest(prompt="The capital of {} is", subject="Atlantis", target_new="Rome")
 ADA = EditRequest(prompt="Ada Lovelace wrote for a", subject="Ada Lovelace", target_new="tower")
 FAST = {"statistics_tokens": 500, "context_count": 2, "steps": 5, "weight_decay": 1e-3}
-
-
-@pytest.fixture
-def context(tmp_path):
-    return EditContext(ArtefactStore(tmp_path / "artefacts"), seed=3)
 
 
 @pytest.fixture

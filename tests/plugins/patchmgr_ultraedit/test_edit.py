@@ -8,26 +8,16 @@ import torch
 
 from literal_ultraedit import LiteralUltraEdit
 from patchmgr.errors import MethodError, RequestError
-from patchmgr.methods.artefacts import ArtefactStore
-from patchmgr.methods.contract import EditContext, LoadedModel, LowRankDelta
+from patchmgr.methods.contract import EditContext, LowRankDelta
 from patchmgr.request import EditRequest
 from patchmgr_ultraedit import UltraEdit
-from tiny_models import ARCHITECTURES, HIDDEN, tiny_model, tiny_tokenizer
+from tiny_models import ARCHITECTURES, HIDDEN, loaded_model
 
 ATLANTIS = EditRequest(prompt="The capital of {} is", subject="Atlantis", target_new="Rome")
 ADA = EditRequest(prompt="Because", target_new="tower")
 SEA = EditRequest(prompt="The tower of Paris is", target_new="the sea")
 THREE = (ATLANTIS, ADA, SEA)
 TWO_SITES = {"down_layers": "0,1", "up_layers": "1"}
-
-
-@pytest.fixture
-def context(tmp_path):
-    return EditContext(ArtefactStore(tmp_path / "artefacts"), seed=3)
-
-
-def loaded_model(name, **changes):
-    return LoadedModel(tiny_model(name, **changes), tiny_tokenizer(), f"{name} {changes}")
 
 
 def edit(loaded, context, requests=THREE, **settings):
