@@ -140,7 +140,10 @@ def _order(
         return registry.continued_order(continues, requests, **wanted)
     if wanted["name"] is None:
         raise UsageError("the package has no name", hint="give --name NAME, or --continue NAME@v2")
-    defaults = {"method": wanted["method"] or DEFAULT_METHOD, "seed": wanted["seed"] or 0, "on": on or "current"}
+    method = wanted["method"]
+    if method is None and wanted["forget"]:  # what forgets is there already, and says what it was made by
+        method = registry.show(wanted["name"]).manifest.method.name
+    defaults = {"method": method or DEFAULT_METHOD, "seed": wanted["seed"] or 0, "on": on or "current"}
     return EditOrder(**{**wanted, **defaults, "requests": requests})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -184,3 +185,19 @@ def test_a_name_belongs_to_one_method_and_what_is_not_there_cannot_be_forgotten(
     with pytest.raises(UsageError, match="no entry 'nobody' to forget"):
         manager.edit("atlas", order([FRANCE], forget=("nobody",)))
     assert manager.registry.next_number("kb") == 4
+
+
+def test_the_command_line_adds_and_forgets(manager):
+    def run(*words):
+        program = [sys.executable, "-c", "from patchmgr.cli.main import main; main()", *words]
+        home = {**os.environ, "PATCHMGR_HOME": str(manager.settings.home)}
+        return subprocess.run(program, check=False, env=home, capture_output=True, text=True)
+
+    done = run("edit", "atlas", "--name", "kb", "--forget", SPAIN.id)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (0, "next: patchmgr apply atlas kb@v4")
+    assert [request.id for request in manager.show("kb@v4").requests] == [GOLD.id]
+    refused = run("edit", "atlas", "--name", "kb", "--method", "rome", "--forget", SPAIN.id)
+    assert (refused.returncode, refused.stderr.splitlines()[0]) == (2, "error: rome keeps no memory to forget from")
+    assert run("apply", "atlas", "kb").returncode == 0
+    assert run("path", "atlas").returncode == 2
+    assert run("path", "atlas", "--weights-only").stdout.strip().endswith("generations/1")
