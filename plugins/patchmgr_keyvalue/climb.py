@@ -109,7 +109,8 @@ class _Part:
         return self._at_subject(inputs[0]), hidden
 
     def _at_subject(self, tensor: Tensor) -> Float[Tensor, "rows _"]:
-        return tensor.reshape(*self.batch.input_ids.shape, -1)[self._at].double()
+        rows, subjects = (each.to(tensor.device) for each in self._at)
+        return tensor.reshape(*self.batch.input_ids.shape, -1)[rows, subjects].double()
 
 
 def _groups(rows: Sequence[Row], numbers: Sequence[int], n_rows: int) -> list[list[int]]:

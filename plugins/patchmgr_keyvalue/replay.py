@@ -27,7 +27,10 @@ from patchmgr_keyvalue.ways import Way, tail
 
 
 class Replay:
-    """Logits of one batch at the places that matter, as a function of δ."""
+    """Logits of one batch at the places that matter, as a function of δ.
+
+    δ, values and logits are on the device of the model's first layer; blocks and head may lie on others.
+    """
 
     def __init__(
         self,
@@ -92,11 +95,16 @@ class Replay:
         cache = DynamicCache()  # without the config: sliding windows would drop the earliest tokens
         within = [] if layer == len(blocks) else list(blocks[layer].modules())
         kept = [layer - 1] * (layer > 0) + [layer] * (self._sites[0] in within)
-        subjects = torch.arange(len(whole.subjects), device=whole.subjects.device), whole.subjects
+        device = whole.subjects.device
+
+        def at_subjects(output: Tensor) -> Float[Tensor, "rows d_out"]:
+            by_place = output.reshape(*whole.batch.input_ids.shape, -1)
+            rows = torch.arange(len(whole.subjects), device=output.device)
+            return by_place[rows, whole.subjects.to(output.device)].float().to(device)
 
         def keep_value(index: int) -> Change:
             def change(output: Tensor) -> Tensor:
-                values[index] = output.reshape(*whole.batch.input_ids.shape, -1)[subjects].float()
+                values[index] = at_subjects(output)
                 return output
 
             return change
@@ -110,7 +118,7 @@ class Replay:
             self.logits_before: Float[Tensor, "places vocabulary"] = self._read(inputs, whole)
         self.values: Float[Tensor, "rows sites d_out"] = torch.stack([values[i] for i in range(len(values))], dim=1)
         top = outputs[max(kept)][0]
-        self.hidden: Float[Tensor, "rows d_out"] = (top[0] if isinstance(top, tuple) else top)[subjects].float()
+        self.hidden: Float[Tensor, "rows d_out"] = at_subjects(top[0] if isinstance(top, tuple) else top)
         """What the block of the sites gives at the subjects, before δ."""
         return {number: given[0] for number, given in outputs.items()}, cache
 
@@ -120,7 +128,7 @@ class Replay:
 
         def given(delta: Float[Tensor, "one sites d_out"]) -> Float[Tensor, " d_out"]:
             with self._changed(way, delta):
-                return output_of(model, block, way.inputs())[0, way.subjects[0]].float()
+                return output_of(model, block, way.inputs())[0, int(way.subjects[0])].float().to(delta.device)
 
         before = given(torch.zeros_like(self.values[:1]))
         delta = before.expand_as(self.values[:1]).flip(-1)  # its own direction might pass through a norm
@@ -148,7 +156,7 @@ class Replay:
 
         def add(index: int) -> Change:
             def change(output: Tensor) -> Tensor:
-                added = (at_subject * delta[:, index].unsqueeze(1)).to(output.dtype)
+                added = (at_subject * delta[:, index].unsqueeze(1)).to(output)
                 return (output.reshape(added.shape) + added).reshape(output.shape)  # OPT's MLP: (rows * width, d)
 
             return change
@@ -163,8 +171,8 @@ class Replay:
         """One pass of the model, with the head run at the wanted places only."""
 
         def pick(hidden: Tensor) -> Tensor:
-            return hidden.reshape(-1, hidden.shape[-1])[way.flat_places].unsqueeze(0)
+            return hidden.reshape(-1, hidden.shape[-1])[way.flat_places.to(hidden.device)].unsqueeze(0)
 
         with changed_input(self._architecture.head, pick):
             logits: Tensor = self._architecture.model(**inputs).logits[0]
-        return logits.float()
+        return logits.float().to(way.subjects.device)

@@ -151,7 +151,7 @@ def _changes(
     for index, (site, overlay) in enumerate(zip(sites, overlays, strict=True)):
         run.context.progress(index, len(sites), f"layer {site.layer}")
         K, H = climb.read(site.layer, overlay.projection)
-        R = (Z - H).T / divisor(len(sites) - index)
+        R = (Z - H.to(Z.device)).T.to(K.device) / divisor(len(sites) - index)
         solved = rule(site, K)
         if not bool(R.isfinite().all() and solved.right.isfinite().all()):
             raise MethodError(

@@ -136,17 +136,26 @@ def tail(way: Way, cache: DynamicCache) -> Way:
 def _earlier_of(earlier: Earlier, rows: Int[Tensor, " kept"], width: int) -> Earlier:
     mask = earlier.mask[rows]
     n_before = int(mask.sum(1).max())
-    pairs = [(keys[rows, :, :n_before], values[rows, :, :n_before]) for keys, values in earlier.pairs]
+    pairs = [(_some(keys, rows, n_before), _some(values, rows, n_before)) for keys, values in earlier.pairs]
     return Earlier(pairs, mask[:, :n_before], earlier.positions[rows, :width])
+
+
+def _some(kept: Tensor, rows: Int[Tensor, " kept"], n_before: int) -> Tensor:
+    """Keys or values of these rows, wherever their block lies."""
+    return kept[rows.to(kept.device), :, :n_before]
 
 
 def _rows_of(output: Any, rows: Int[Tensor, " kept"], width: int) -> Any:
     """A block's output in these rows."""
-    return (_rows_of(output[0], rows, width), *output[1:]) if isinstance(output, tuple) else output[rows, :width]
+    return (
+        (_rows_of(output[0], rows, width), *output[1:])
+        if isinstance(output, tuple)
+        else output[rows.to(output.device), :width]
+    )
 
 
 def _columns_of(output: Any, columns: Int[Tensor, "rows columns"]) -> Any:
     """A block's output at these columns of every row."""
     if isinstance(output, tuple):
         return (_columns_of(output[0], columns), *output[1:])
-    return output.gather(1, columns.unsqueeze(-1).expand(-1, -1, output.shape[-1]))
+    return output.gather(1, columns.to(output.device).unsqueeze(-1).expand(-1, -1, output.shape[-1]))

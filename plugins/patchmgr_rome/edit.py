@@ -104,7 +104,7 @@ def _add_edit(
     problem = pose(run.architecture, [projection.module], run.layer, rows)
     how, (scales,) = value_settings(problem, settings)
     found = optimise_values(problem, how, progress)
-    v_star = (found.value0 + found.delta)[0, 0].double()
+    v_star = (found.value0 + found.delta)[0, 0].double().to(key.device)
     u = update_direction(mean_key, run.cholesky)
     left = update_length(v_star, overlay.value(key), key, u)
     if not bool(left.isfinite().all() and u.isfinite().all()):
