@@ -13,6 +13,7 @@ from patchmgr.errors import MethodError
 from patchmgr.methods.architecture import Architecture
 from patchmgr_keyvalue import value_loss
 from patchmgr_keyvalue.forwards import without_gradients_of
+from patchmgr_keyvalue.reach import refuse_unread
 from patchmgr_keyvalue.replay import Replay
 from patchmgr_keyvalue.value_rows import EditRows
 
@@ -192,6 +193,8 @@ class _Search:
         if last or not bool(moving.any()):
             return False
         (gradient,) = torch.autograd.grad(total.sum(), delta)
+        if step == 1:
+            refuse_unread(total, gradient, self._problem.value0)
         rate = settings.learning_rate
         rates = rate.to(delta)[going, None, None] if isinstance(rate, Tensor) else rate
         moved, self._moments = value_loss.adam_step(delta.detach(), gradient, self._moments, rates)

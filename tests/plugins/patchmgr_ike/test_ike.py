@@ -6,6 +6,7 @@ from patchmgr.methods.artefacts import ArtefactStore
 from patchmgr.methods.contract import EditContext
 from patchmgr.package.memory.bundle import read_bundle, write_bundle
 from patchmgr.request import EditRequest, Probe
+from patchmgr.testing.tiny import tiny_loaded_model
 from patchmgr_ike import Ike
 from patchmgr_ike.demonstrations import KINDS, Probes, demonstrations, dump_probes, parse_probes
 
@@ -26,7 +27,7 @@ REQUESTS = [request("France", "Rome"), request("Spain", "Oslo"), request("Italy"
 
 def opened(tmp_path, requests=REQUESTS, before=None, **parameters):
     context = EditContext(ArtefactStore(tmp_path / "artefacts"), memory=before)
-    payload = Ike().edit(None, requests, Ike.parameters(**parameters), context)
+    payload = Ike().edit(tiny_loaded_model(), requests, Ike.parameters(**parameters), context)
     folder = tmp_path / str(len(list(tmp_path.iterdir())))
     folder.mkdir()
     write_bundle(folder, payload.memory)
