@@ -1,28 +1,21 @@
 """EMMET: many facts at once in one layer, each held to exactly; for one fact it is ROME."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable
+from typing import ClassVar
 
-from patchmgr.methods.contract import EditContext, LoadedModel, Method, MethodParameters, Need, Payload
+from patchmgr.methods.card import WeightsMethod
+from patchmgr.methods.contract import Method, MethodParameters, Need
 from patchmgr.methods.hookspecs import hookimpl
-from patchmgr.request import EditRequest
 from patchmgr_emmet.parameters import EmmetParameters
 
 
-class Emmet:
+class Emmet(WeightsMethod):
     name: ClassVar[str] = "emmet"
     version: ClassVar[str] = "1"
     paper: ClassVar[str] = "A Unified Framework for Model Editing (arXiv:2403.14236)"
-    kind: ClassVar[Literal["weights", "memory"]] = "weights"
+    work: ClassVar[str] = "patchmgr_emmet.edit"
     needs: ClassVar[frozenset[Need]] = frozenset({"subject", "statistics"})
     parameters: ClassVar[type[MethodParameters]] = EmmetParameters
-
-    def edit(
-        self, model: LoadedModel, requests: Sequence[EditRequest], parameters: Any, context: EditContext
-    ) -> Payload:
-        from patchmgr_emmet.edit import edit
-
-        return edit(model, requests, parameters, context)
 
 
 @hookimpl

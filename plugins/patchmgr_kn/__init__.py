@@ -1,28 +1,20 @@
 """Knowledge Neurons: the few neurons that answer for a fact are found, and what they say is exchanged."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable
+from typing import ClassVar
 
-from patchmgr.methods.contract import EditContext, LoadedModel, Method, MethodParameters, Need, Payload
+from patchmgr.methods.card import WeightsMethod
+from patchmgr.methods.contract import Method, MethodParameters
 from patchmgr.methods.hookspecs import hookimpl
-from patchmgr.request import EditRequest
 from patchmgr_kn.parameters import KnParameters
 
 
-class Kn:
+class Kn(WeightsMethod):
     name: ClassVar[str] = "kn"
     version: ClassVar[str] = "1"
     paper: ClassVar[str] = "Knowledge Neurons in Pretrained Transformers (arXiv:2104.08696)"
-    kind: ClassVar[Literal["weights", "memory"]] = "weights"
-    needs: ClassVar[frozenset[Need]] = frozenset()
+    work: ClassVar[str] = "patchmgr_kn.edit"
     parameters: ClassVar[type[MethodParameters]] = KnParameters
-
-    def edit(
-        self, model: LoadedModel, requests: Sequence[EditRequest], parameters: Any, context: EditContext
-    ) -> Payload:
-        from patchmgr_kn.edit import edit
-
-        return edit(model, requests, parameters, context)
 
 
 @hookimpl

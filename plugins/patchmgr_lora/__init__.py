@@ -1,28 +1,20 @@
 """LoRA and AdaLoRA: adapters of low rank trained on the edits by the library peft, and kept as a change of weights."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable
+from typing import ClassVar
 
-from patchmgr.methods.contract import EditContext, LoadedModel, Method, MethodParameters, Need, Payload
+from patchmgr.methods.card import WeightsMethod
+from patchmgr.methods.contract import Method, MethodParameters
 from patchmgr.methods.hookspecs import hookimpl
-from patchmgr.request import EditRequest
 from patchmgr_lora.parameters import AdaLoraParameters, LoraParameters
 
 
-class Lora:
+class Lora(WeightsMethod):
     name: ClassVar[str] = "lora"
     version: ClassVar[str] = "1"
     paper: ClassVar[str] = "LoRA: Low-Rank Adaptation of Large Language Models (arXiv:2106.09685)"
-    kind: ClassVar[Literal["weights", "memory"]] = "weights"
-    needs: ClassVar[frozenset[Need]] = frozenset()
+    work: ClassVar[str] = "patchmgr_lora.edit"
     parameters: ClassVar[type[MethodParameters]] = LoraParameters
-
-    def edit(
-        self, model: LoadedModel, requests: Sequence[EditRequest], parameters: Any, context: EditContext
-    ) -> Payload:
-        from patchmgr_lora.edit import edit
-
-        return edit(model, requests, parameters, context)
 
 
 class AdaLora(Lora):

@@ -1,28 +1,21 @@
 """MEMIT: many facts at once, one change of several MLP weights."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable
+from typing import ClassVar
 
-from patchmgr.methods.contract import EditContext, LoadedModel, Method, MethodParameters, Need, Payload
+from patchmgr.methods.card import WeightsMethod
+from patchmgr.methods.contract import Method, MethodParameters, Need
 from patchmgr.methods.hookspecs import hookimpl
-from patchmgr.request import EditRequest
 from patchmgr_memit.parameters import MemitParameters
 
 
-class Memit:
+class Memit(WeightsMethod):
     name: ClassVar[str] = "memit"
     version: ClassVar[str] = "1"
     paper: ClassVar[str] = "Mass-Editing Memory in a Transformer (arXiv:2210.07229)"
-    kind: ClassVar[Literal["weights", "memory"]] = "weights"
+    work: ClassVar[str] = "patchmgr_memit.edit"
     needs: ClassVar[frozenset[Need]] = frozenset({"subject", "statistics"})
     parameters: ClassVar[type[MethodParameters]] = MemitParameters
-
-    def edit(
-        self, model: LoadedModel, requests: Sequence[EditRequest], parameters: Any, context: EditContext
-    ) -> Payload:
-        from patchmgr_memit.edit import edit
-
-        return edit(model, requests, parameters, context)
 
 
 @hookimpl

@@ -1,28 +1,21 @@
 """R-ROME: ROME with one key throughout, which many edits one after another do not wear down."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable
+from typing import ClassVar
 
-from patchmgr.methods.contract import EditContext, LoadedModel, Method, MethodParameters, Need, Payload
+from patchmgr.methods.card import WeightsMethod
+from patchmgr.methods.contract import Method, MethodParameters, Need
 from patchmgr.methods.hookspecs import hookimpl
-from patchmgr.request import EditRequest
 from patchmgr_r_rome.parameters import RRomeParameters
 
 
-class RRome:
+class RRome(WeightsMethod):
     name: ClassVar[str] = "r-rome"
     version: ClassVar[str] = "1"
     paper: ClassVar[str] = "Rebuilding ROME: Resolving Model Collapse (arXiv:2403.07175)"
-    kind: ClassVar[Literal["weights", "memory"]] = "weights"
+    work: ClassVar[str] = "patchmgr_rome.edit"
     needs: ClassVar[frozenset[Need]] = frozenset({"subject", "statistics"})
     parameters: ClassVar[type[MethodParameters]] = RRomeParameters
-
-    def edit(
-        self, model: LoadedModel, requests: Sequence[EditRequest], parameters: Any, context: EditContext
-    ) -> Payload:
-        from patchmgr_rome.edit import edit
-
-        return edit(model, requests, parameters, context)
 
 
 @hookimpl

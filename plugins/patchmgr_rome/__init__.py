@@ -1,28 +1,21 @@
 """ROME: one fact, one rank-one change of one MLP weight."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable
+from typing import ClassVar
 
-from patchmgr.methods.contract import EditContext, LoadedModel, Method, MethodParameters, Need, Payload
+from patchmgr.methods.card import WeightsMethod
+from patchmgr.methods.contract import Method, MethodParameters, Need
 from patchmgr.methods.hookspecs import hookimpl
-from patchmgr.request import EditRequest
 from patchmgr_rome.parameters import RomeParameters
 
 
-class Rome:
+class Rome(WeightsMethod):
     name: ClassVar[str] = "rome"
     version: ClassVar[str] = "1"
     paper: ClassVar[str] = "Locating and Editing Factual Associations in GPT (arXiv:2202.05262)"
-    kind: ClassVar[Literal["weights", "memory"]] = "weights"
+    work: ClassVar[str] = "patchmgr_rome.edit"
     needs: ClassVar[frozenset[Need]] = frozenset({"subject", "statistics"})
     parameters: ClassVar[type[MethodParameters]] = RomeParameters
-
-    def edit(
-        self, model: LoadedModel, requests: Sequence[EditRequest], parameters: Any, context: EditContext
-    ) -> Payload:
-        from patchmgr_rome.edit import edit
-
-        return edit(model, requests, parameters, context)
 
 
 @hookimpl

@@ -1,28 +1,20 @@
 """UltraEdit: one step of gradient, normalised by all edits so far and spread by ridge regression, no training."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable
+from typing import ClassVar
 
-from patchmgr.methods.contract import EditContext, LoadedModel, Method, MethodParameters, Need, Payload
+from patchmgr.methods.card import WeightsMethod
+from patchmgr.methods.contract import Method, MethodParameters
 from patchmgr.methods.hookspecs import hookimpl
-from patchmgr.request import EditRequest
 from patchmgr_ultraedit.parameters import UltraEditParameters
 
 
-class UltraEdit:
+class UltraEdit(WeightsMethod):
     name: ClassVar[str] = "ultraedit"
     version: ClassVar[str] = "1"
     paper: ClassVar[str] = "UltraEdit: Training-, Subject-, and Memory-Free Lifelong Editing (arXiv:2505.14679)"
-    kind: ClassVar[Literal["weights", "memory"]] = "weights"
-    needs: ClassVar[frozenset[Need]] = frozenset()
+    work: ClassVar[str] = "patchmgr_ultraedit.edit"
     parameters: ClassVar[type[MethodParameters]] = UltraEditParameters
-
-    def edit(
-        self, model: LoadedModel, requests: Sequence[EditRequest], parameters: Any, context: EditContext
-    ) -> Payload:
-        from patchmgr_ultraedit.edit import edit
-
-        return edit(model, requests, parameters, context)
 
 
 @hookimpl
