@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from patchmgr.methods.artefacts import ArtefactEntry, ArtefactStore
     from patchmgr.methods.runtime import Router
+    from patchmgr.methods.training import Editor
     from patchmgr.package.encodings.contract import Delta
     from patchmgr.package.memory.bundle import MemoryBundle, MemoryDraft
     from patchmgr.request import EditRequest
@@ -79,6 +80,8 @@ class EditContext:
     """What the version before remembers, of a method whose kind is ``memory``; None: this is the first version."""
     forget: tuple[str, ...] = ()
     """Ids of its entries that are to go."""
+    editor: Editor | None = None
+    """The trained editor to use, of a method that needs a trained artefact; None: what ``memory`` carries."""
     base: PristineBase | None = None
     """What statistics are taken of, whatever is applied; None: the model that is edited."""
 

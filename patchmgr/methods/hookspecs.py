@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from patchmgr.methods.contract import Method, Statistics
     from patchmgr.methods.runtime import MemoryRuntime
+    from patchmgr.methods.training import Trainer
     from patchmgr.metrics.contract import Metric
     from patchmgr.package.encodings.contract import Encoding
     from patchmgr.readers.contract import Reader
@@ -54,6 +55,11 @@ def patchmgr_register_readers(register: Callable[[Reader], None]) -> None:
 @hookspec
 def patchmgr_register_runtimes(register: Callable[[MemoryRuntime], None]) -> None:
     """Call ``register(runtime)`` for every way of answering with a memory bundle."""
+
+
+@hookspec
+def patchmgr_register_trainers(register: Callable[[Trainer], None]) -> None:
+    """Call ``register(trainer)`` for every method whose edits use a trained editor; its name is the method's."""
 
 
 @hookspec

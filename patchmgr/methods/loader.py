@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from patchmgr.errors import NotFoundError
+from patchmgr.errors import NotFoundError, UsageError
 from patchmgr.methods import hookspecs
 
 if TYPE_CHECKING:
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
     from patchmgr.methods.contract import Method
     from patchmgr.methods.runtime import MemoryRuntime
+    from patchmgr.methods.training import Trainer
     from patchmgr.metrics.contract import Metric
     from patchmgr.package.encodings.contract import Encoding
     from patchmgr.readers.contract import Reader
 
 GROUP = "patchmgr"
 LIMIT_VARIABLE = "PATCHMGR_LOAD_PLUGINS"
-_KINDS = ("methods", "encodings", "metrics", "readers", "runtimes")
+_KINDS = ("methods", "encodings", "metrics", "readers", "runtimes", "trainers")
 """What plugins register, each by the hook of its name."""
 
 
@@ -51,6 +52,7 @@ class Plugins:
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     readers: Mapping[str, Reader] = field(default_factory=dict)
     runtimes: Mapping[str, MemoryRuntime] = field(default_factory=dict)
+    trainers: Mapping[str, Trainer] = field(default_factory=dict)
     reports: tuple[PluginReport, ...] = field(default=())
 
     def method(self, name: str) -> Method:
@@ -65,6 +67,19 @@ class Plugins:
             close = difflib.get_close_matches(name, self.methods, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(self.methods)) or 'none'}"
             raise NotFoundError(f"there is no method {name!r}", hint=f"{hint}; see `patchmgr plugins`") from None
+
+    def trainer(self, method: str) -> Trainer:
+        """The trainer of a method.
+
+        Raises:
+            NotFoundError: there is no such method.
+            UsageError: its edits need no training.
+        """
+        self.method(method)
+        if method not in self.trainers:
+            known = ", ".join(sorted(self.trainers)) or "none"
+            raise UsageError(f"{method} needs no training", hint=f"trained before they edit: {known}")
+        return self.trainers[method]
 
     def runtime(self, name: str, *, wanted_by: str) -> MemoryRuntime:
         """A memory runtime by name.
