@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from patchmgr.base.checkpoint import Checkpoint
 from patchmgr.evaluate.gates import RETENTION
 from patchmgr.manager.making import LIBRARIES
@@ -17,6 +19,8 @@ from patchmgr.manager.said import Said
 from patchmgr.manager.subjects import Subject, find_subjects
 from patchmgr.manager.wrong import edit_rows, regressions_and_misses
 from patchmgr.ops import stack as stacks
+from patchmgr.ops.deltas import as_sum, finite, norm, tensor_norm
+from patchmgr.package.encodings.contract import matrix_shape
 from patchmgr.package.reader import EditPackage
 from patchmgr.package.scores import Phase, Score
 from patchmgr.report.contract import (
@@ -30,7 +34,6 @@ from patchmgr.report.contract import (
     SubjectReport,
     TensorChange,
 )
-from patchmgr.report.norms import delta_norm, tensor_norm
 from patchmgr.report.words import card, retention_card
 
 if TYPE_CHECKING:
@@ -179,14 +182,16 @@ def _tensors(manager: Manager, package: EditPackage, base: Checkpoint) -> tuple[
     found = []
     for number, tensor in enumerate(package.manifest.tensors):
         manager.progress(number, len(package.manifest.tensors), "measuring the change")
-        stored = base.read_bytes(tensor.name)
+        stored, shape = base.read_bytes(tensor.name), matrix_shape(tensor.shape)
+        bits = np.frombuffer(stored, np.uint8)
+        change = as_sum(deltas[tensor.name], stored=bits, dtype=tensor.dtype, shape=shape)
         found.append(
             TensorChange(
                 tensor.name,
                 tensor.dtype,
                 tensor.shape,
                 tensor.encoding,
-                delta_norm(deltas[tensor.name], stored=stored, dtype=tensor.dtype),
+                None if change is None else finite(norm(change)),
                 tensor_norm(stored, tensor.dtype),
             )
         )
