@@ -49,3 +49,10 @@ Count = Annotated[int, Field(ge=0)]
 Moment = Annotated[str, AfterValidator(_utc)]
 InnerPath = Annotated[str, AfterValidator(_inside)]
 Dtype = Annotated[str, AfterValidator(_dtype)]
+
+
+class FileRecord(Section):
+    """A file that a manifest lists."""
+
+    size_bytes: Count
+    sha256: Sha256

@@ -6,17 +6,17 @@ checked by :mod:`patchmgr.package.reader`.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from patchmgr.canonical import canonical_json, sha256_hex
-from patchmgr.errors import FormatError, UsageError
-from patchmgr.package.fields import NAME_PATTERN, Count, Dtype, InnerPath, Moment, Name, Section, Sha256
+from patchmgr.errors import UsageError
+from patchmgr.package.fields import NAME_PATTERN, Count, Dtype, FileRecord, InnerPath, Moment, Name, Section, Sha256
 from patchmgr.package.memory.bundle import bundle_root
+from patchmgr.package.parsing import parse_canonical
 
 FORMAT_VERSION: Final = 1
 KERNEL: Final = "exact-v1"
@@ -70,13 +70,6 @@ class MemoryRecord(Section):
     level: Literal["text", "hidden"]
     """``text``: it works on any base; ``hidden``: on the one that it was made for."""
     n_entries: Count
-
-
-class FileRecord(Section):
-    """Another file of the package."""
-
-    size_bytes: Count
-    sha256: Sha256
 
 
 class Manifest(Section):
@@ -139,35 +132,9 @@ def parse_manifest(data: bytes) -> Manifest:
     """A manifest from the bytes of ``patch.json``.
 
     Raises:
-        FormatError: it is no JSON, of an unknown format version, not canonical, or a field is missing, unknown or
-            out of range; names the field and what was found.
+        FormatError: as those of :func:`patchmgr.package.parsing.parse_canonical`.
     """
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"patch.json is not JSON ({error})", hint="fetch the package again") from None
-    version = value.get("format_version") if isinstance(value, dict) else None
-    if version != FORMAT_VERSION:
-        raise FormatError(
-            f"patch.json has format version {version!r}, this patchmgr reads {FORMAT_VERSION}", hint="upgrade patchmgr"
-        )
-    try:
-        manifest = Manifest.model_validate(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        found = "" if first["type"] in ("missing", "value_error") else f" (found {str(first['input'])[:60]!r})"
-        raise FormatError(
-            f"patch.json: {field + ': ' if field else ''}{first['msg'].removeprefix('Value error, ')}{found}",
-            hint="the format is described in docs/format.md",
-        ) from None
-    try:
-        canonical = manifest.to_bytes() == data
-    except (ValueError, RecursionError):  # a lone surrogate, NaN, or nesting beyond all use
-        canonical = False
-    if not canonical:
-        raise FormatError("patch.json is not in canonical form", hint="write it with patchmgr; see docs/format.md")
-    return manifest
+    return parse_canonical(Manifest, data, "patch.json", version=FORMAT_VERSION, hint="fetch the package again")
 
 
 def check_name(name: str) -> str:

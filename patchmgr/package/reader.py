@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from patchmgr.canonical import sha256_file
-from patchmgr.errors import FormatError, IntegrityError, NotFoundError, RequestError
+from patchmgr.errors import FormatError, NotFoundError, RequestError
+from patchmgr.package.files import check_files, plain_files
 from patchmgr.package.manifest import Manifest, parse_manifest
 from patchmgr.package.scores import Score, parse_scores
 from patchmgr.request import EditRequest, parse_requests
@@ -48,13 +48,7 @@ class EditPackage:
             found = False
         if not found:
             raise NotFoundError(f"{str(folder)!r} is not an edit package: it has no {MANIFEST}")
-        files = {}
-        for path in sorted(folder.rglob("*")):
-            name = path.relative_to(folder).as_posix()
-            if path.is_symlink():
-                raise FormatError(f"{name} is a link; a package holds plain files only", hint="do not use this package")
-            if path.is_file():
-                files[name] = path
+        files = plain_files(folder)
         return cls.open(files.pop(MANIFEST).read_bytes(), files)
 
     @classmethod
@@ -70,11 +64,8 @@ class EditPackage:
             raise FormatError(
                 f"{manifest.reference} has no {EDITS}", hint="a package carries the edits it was made from"
             )
-        extra = set(files) - set(manifest.files) - {SIGNATURE}
-        if extra:
-            raise FormatError(f"{manifest.reference} holds {min(extra)!r}, which patch.json does not list")
-        for name, record in manifest.files.items():
-            _check_file(manifest, name, files.get(name), record.size_bytes, record.sha256)
+        listed = {name: path for name, path in files.items() if name != SIGNATURE}
+        check_files(manifest.reference, MANIFEST, manifest.files, listed)
         return cls(manifest, dict(files))
 
     @cached_property
@@ -136,23 +127,6 @@ class EditPackage:
         if arrays:
             raise FormatError(f"{WEIGHTS} holds {min(arrays)!r}, which belongs to no tensor of patch.json")
         return deltas
-
-
-def _check_file(manifest: Manifest, name: str, path: Path | None, size_bytes: int, sha256: str) -> None:
-    if path is None or not path.is_file():
-        raise IntegrityError(f"{manifest.reference} lacks the file {name!r}", hint="fetch the package again")
-    found_bytes = path.stat().st_size
-    if found_bytes != size_bytes:
-        raise IntegrityError(
-            f"{manifest.reference}: {name} is {found_bytes} bytes, patch.json says {size_bytes}",
-            hint="fetch the package again",
-        )
-    found = sha256_file(path)
-    if found != sha256:
-        raise IntegrityError(
-            f"{manifest.reference}: {name} has digest {found[:12]}…, patch.json says {sha256[:12]}…",
-            hint="its bytes were changed; fetch the package again",
-        )
 
 
 def _load_arrays(path: Path, name: str, reference: str) -> dict[str, Array]:

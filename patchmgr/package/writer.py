@@ -11,7 +11,8 @@ from safetensors.numpy import save_file
 from patchmgr.canonical import sha256_file
 from patchmgr.package.card import render_card
 from patchmgr.package.encodings.contract import Array, Delta, Encoding
-from patchmgr.package.manifest import FileRecord, Manifest
+from patchmgr.package.fields import FileRecord
+from patchmgr.package.manifest import Manifest
 from patchmgr.package.memory.bundle import MemoryDraft, write_bundle
 from patchmgr.package.reader import CARD, EDITS, MANIFEST, SCORES, SIGNATURE, STATE, WEIGHTS
 from patchmgr.package.scores import Score, dump_scores

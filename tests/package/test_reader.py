@@ -156,7 +156,7 @@ def test_a_file_that_is_missing_cut_off_or_too_many_is_named(folder):
     with pytest.raises(IntegrityError, match=r"edits\.jsonl is 0 bytes"):
         EditPackage.read(folder)
     (folder / "edits.jsonl").unlink()
-    with pytest.raises(IntegrityError, match=r"lacks the file 'edits\.jsonl'"):
+    with pytest.raises(IntegrityError, match=r"edits\.jsonl is missing"):
         EditPackage.read(folder)
 
 

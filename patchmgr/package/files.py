@@ -1,0 +1,62 @@
+"""The files beside a manifest: plain ones only, exactly those that it lists, and every byte as it says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from patchmgr.canonical import sha256_file
+from patchmgr.errors import FormatError, IntegrityError
+from patchmgr.package.fields import FileRecord
+
+_AGAIN = "fetch it again"
+
+
+def plain_files(folder: Path) -> dict[str, Path]:
+    """Every file of a folder by its POSIX path in it, in order.
+
+    Raises:
+        FormatError: there is a link among them.
+    """
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            raise FormatError(f"{name} is a link; only plain files belong in {folder.name}", hint="do not use it")
+        if path.is_file():
+            files[name] = path
+    return files
+
+
+def check_files(reference: str, manifest: str, listed: Mapping[str, FileRecord], files: Mapping[str, Path]) -> None:
+    """Make sure that files are those that a manifest lists.
+
+    Args:
+        reference: whose, for messages.
+        manifest: its name, for messages.
+        listed: what it lists, by path.
+        files: where they lie, by path.
+
+    Raises:
+        FormatError: there is one that it does not list.
+        IntegrityError: one is missing, or is not what its size and digest say; names the first.
+    """
+    surplus = set(files) - set(listed)
+    if surplus:
+        raise FormatError(f"{reference} holds {min(surplus)!r}, which {manifest} does not list")
+    for name, record in listed.items():
+        _check_file(f"{reference}: {name}", manifest, files.get(name), record)
+
+
+def _check_file(what: str, manifest: str, path: Path | None, record: FileRecord) -> None:
+    if path is None or not path.is_file():
+        raise IntegrityError(f"{what} is missing", hint=_AGAIN)
+    size_bytes = path.stat().st_size
+    if size_bytes != record.size_bytes:
+        raise IntegrityError(f"{what} is {size_bytes} bytes, {manifest} says {record.size_bytes}", hint=_AGAIN)
+    sha256 = sha256_file(path)
+    if sha256 != record.sha256:
+        raise IntegrityError(
+            f"{what} has digest {sha256[:12]}…, {manifest} says {record.sha256[:12]}…",
+            hint=f"its bytes were changed; {_AGAIN}",
+        )
