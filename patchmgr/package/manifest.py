@@ -28,6 +28,8 @@ class MethodRecord(Section):
     name: str
     version: str
     parameters: Mapping[str, Any] = Field(default_factory=dict)
+    given: tuple[str, ...] | None = Field(default=None, strict=False)
+    """Names of the parameters that somebody gave, sorted; the others were defaults or derived. None: not recorded."""
     seed: int = 0
     contexts: tuple[str, ...] = Field(default=(), strict=False)
     artefacts: Mapping[str, Sha256] = Field(default_factory=dict)
@@ -103,13 +105,18 @@ class Manifest(Section):
             raise ValueError("a weights package touches at least one tensor, and no other kind does")
         if (self.kind == "memory") != (self.memory is not None):
             raise ValueError("a memory package says which runtime it needs, and no other kind does")
+        if self.method.given is not None and list(self.method.given) != sorted(set(self.method.given)):
+            raise ValueError("the names of method.given are not sorted, or one stands twice")
         if self.parent_version is not None and self.parent_version >= self.version:
             raise ValueError("parent_version is not below version")
         return self
 
     def to_bytes(self) -> bytes:
-        """The canonical bytes of ``patch.json``; ``memory`` stands in those of memory packages only."""
-        return canonical_json(self.model_dump(mode="json", exclude={"memory"} if self.memory is None else None))
+        """The canonical bytes of ``patch.json``; ``memory`` and ``given`` stand in those only that have them."""
+        absent: dict[str, Any] = {"memory": True} if self.memory is None else {}
+        if self.method.given is None:
+            absent["method"] = {"given"}
+        return canonical_json(self.model_dump(mode="json", exclude=absent))
 
     @property
     def digest(self) -> str:
