@@ -5,7 +5,7 @@
     PatchmgrError
     ├── NewerRegistryError         1   the database was made by a newer patchmgr
     ├── ConflictError
-    │   └── NumberTakenError       4   that version of the package exists already
+    │   └── NumberTakenError       4   that version of the package or editor exists already
     └── IntegrityError
         └── UnreadableEventError   6   a row of events that cannot be an event
 """
@@ -22,11 +22,11 @@ class NewerRegistryError(PatchmgrError):
 
 
 class NumberTakenError(ConflictError):
-    """That version of the package exists already; ``next_number`` is free at this moment."""
+    """That version of the package or editor exists already; ``next_number`` is free at this moment."""
 
     def __init__(self, package: str, number: int, *, digest: str, next_number: int) -> None:
         super().__init__(
-            f"package {package} has a version v{number} already (sha256:{digest[:12]})",
+            f"{package} has a version v{number} already (sha256:{digest[:12]})",
             hint=f"v{next_number} is the next free number",
         )
         self.package = package

@@ -16,6 +16,7 @@ from patchmgr_registry.events import Anchor, ChainProblem, Event, verify_chain
 from patchmgr_registry.records import (
     BaseKey,
     BaseRecord,
+    EditorRecord,
     FoundEdit,
     GenerationRecord,
     ModelRecord,
@@ -26,7 +27,7 @@ from patchmgr_registry.records import (
     VersionRecord,
 )
 from patchmgr_registry.reference import Reference
-from patchmgr_registry.rows import bases, edits, events, generations, names, versions
+from patchmgr_registry.rows import bases, editors, edits, events, generations, names, versions
 from patchmgr_registry.schema import generations as generations_table
 from patchmgr_registry.schema import models as models_table
 from patchmgr_registry.schema import scores as scores_table
@@ -101,6 +102,27 @@ class Reads(ABC):
         with self._reading() as connection:
             return next(iter(versions.read_versions(connection, versions_table.c.digest == digest)), None)
 
+    def editors(self, name: str | None = None) -> tuple[EditorRecord, ...]:
+        """Every version of every editor or of one, by name and number; NotFoundError when there is none of the name."""
+        with self._reading() as connection:
+            return editors.read_editors(connection, name)
+
+    def editor(self, reference: Reference | str) -> EditorRecord:
+        """The editor that a reference names, by number or digest, else its newest version.
+
+        Raises:
+            NotFoundError: there is none; the hint holds what is most like it.
+            UsageError: the text is no such reference, or its digest begins that of several.
+        """
+        wanted = Reference.parse(reference) if isinstance(reference, str) else reference
+        with self._reading() as connection:
+            return editors.find_editor(connection, wanted)
+
+    def next_editor_number(self, name: str) -> int:
+        """The number that the next version of an editor gets, 1 for a new one."""
+        with self._reading() as connection:
+            return editors.next_number(connection, name)
+
     def next_number(self, package: str) -> int:
         """The number that the next version of a package gets, 1 for a new one."""
         with self._reading() as connection:
@@ -168,9 +190,9 @@ class Reads(ABC):
             return generations.find_same_stack(connection, key, packages)
 
     def blob_digests(self) -> frozenset[str]:
-        """The blobs that versions are made of; any other is rubbish."""
+        """The blobs that packages and editors are made of; any other is rubbish."""
         with self._reading() as connection:
-            return versions.read_blob_digests(connection)
+            return versions.read_blob_digests(connection) | editors.read_blob_digests(connection)
 
     def check_database(self) -> tuple[str, ...]:
         """What the database itself finds wrong, a line each; empty when all is well. Reads all of it."""

@@ -129,6 +129,28 @@ class VersionRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class EditorRecord:
+    """One version of a trained editor."""
+
+    name: str
+    number: int
+    digest: str
+    """SHA-256 of the manifest."""
+    method: str
+    """Whose edits use it."""
+    created: str
+    size_bytes: int
+    manifest: str
+    """The manifest itself, canonical JSON."""
+    files: tuple[FileRecord, ...] = ()
+
+    @property
+    def reference(self) -> str:
+        """How a user names it, such as ``scope@v2``."""
+        return f"{self.name}@v{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
 class PackageRecord:
     """A package as a list of packages shows it."""
 

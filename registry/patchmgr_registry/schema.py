@@ -188,6 +188,29 @@ tags = Table(
     Column("created", Text, nullable=False),
 )
 
+editors = Table(
+    "editors",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("method", Text, nullable=False),
+    Column("created", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("manifest", Text, nullable=False),
+    UniqueConstraint("name", "number"),
+)
+
+editor_files = Table(
+    "editor_files",
+    metadata,
+    Column("editor_id", ForeignKey("editors.id", ondelete="CASCADE"), primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("sha256", Text, nullable=False, index=True),
+    Column("size_bytes", BigInteger, nullable=False),
+)
+
 remotes = Table(
     "remotes",
     metadata,

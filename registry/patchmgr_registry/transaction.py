@@ -15,6 +15,7 @@ from patchmgr_registry.generating import GenerationWrites
 from patchmgr_registry.records import (
     BaseKey,
     BaseRecord,
+    EditorRecord,
     ModelRecord,
     RemoteRecord,
     ScoreRecord,
@@ -22,7 +23,7 @@ from patchmgr_registry.records import (
     VersionRecord,
 )
 from patchmgr_registry.reference import Reference, check_tag
-from patchmgr_registry.rows import bases, edits, events, names, versions
+from patchmgr_registry.rows import bases, editors, edits, events, names, versions
 
 if TYPE_CHECKING:
     from patchmgr.request import EditRequest
@@ -104,6 +105,19 @@ class Transaction(GenerationWrites):
         row_id = versions.insert_version(self._connection, version)
         edits.insert_edits(self._connection, row_id, requests)
         versions.insert_scores(self._connection, row_id, scores)
+
+    def add_editor(self, editor: EditorRecord) -> None:
+        """Register an editor whose blobs are stored.
+
+        Raises:
+            NumberTakenError: there is a version of that name and number; the error knows the next free number.
+            ConflictError: one of another name or number has that digest.
+        """
+        editors.insert_editor(self._connection, editor)
+
+    def remove_editor(self, digest: str) -> None:
+        """Forget an editor; its events stay."""
+        editors.delete_editor(self._connection, digest)
 
     def add_scores(self, digest: str | None, scores: Sequence[ScoreRecord]) -> None:
         """Add scores that were measured later; NotFoundError when there is no such version.

@@ -21,12 +21,14 @@ from patchmgr_registry.schema import metadata
 
 ORIGIN = Origin(actor="ana", host="worker-1", program_version="0.1.0", command=("patchmgr",))
 
+NOW, NEXT = patchmgr_migrations.HEAD, f"{int(patchmgr_migrations.HEAD) + 1:04}"
+
 LATER = '''
 """A test's revision: rebuilds events and edits, as batch mode does for any change that SQLite cannot make in place."""
 import sqlalchemy as sa
 from alembic import op
-revision = "0003"
-down_revision = "0002"
+revision = "{next}"
+down_revision = "{now}"
 def upgrade():
     with op.batch_alter_table("events", recreate="always") as events:
         events.add_column(sa.Column("note", sa.Text(), nullable=True))
@@ -46,15 +48,15 @@ def connected(file: Path) -> Iterator[Connection]:
 
 @pytest.fixture
 def later_revision(tmp_path, monkeypatch):
-    """Adds a revision 0003; call it with more statements for it."""
+    """Adds a revision; call it with more statements for it."""
 
     def add(extra: str = "") -> None:
         folder = tmp_path / "later-versions"
         folder.mkdir()
-        (folder / "0003_test.py").write_text(LATER.format(extra=extra))
+        (folder / f"{NEXT}_test.py").write_text(LATER.format(now=NOW, next=NEXT, extra=extra))
         real = patchmgr_migrations.upgrade
-        monkeypatch.setattr(patchmgr_migrations, "HEAD", "0003")
-        monkeypatch.setattr(patchmgr_migrations, "REVISIONS", ("0001", "0002", "0003"))
+        monkeypatch.setattr(patchmgr_migrations, "HEAD", NEXT)
+        monkeypatch.setattr(patchmgr_migrations, "REVISIONS", (*patchmgr_migrations.REVISIONS, NEXT))
         monkeypatch.setattr(
             upgrading.patchmgr_migrations,
             "upgrade",
@@ -130,7 +132,7 @@ def test_triggers_exist_after_every_migration(older, later_revision):
     assert _triggers(older / "registry.db") == set(triggers.expected_triggers("sqlite"))
     later_revision()
     Registry.open(older).close()
-    assert _revision(older / "registry.db") == "0003"
+    assert _revision(older / "registry.db") == NEXT
     assert _triggers(older / "registry.db") == set(triggers.expected_triggers("sqlite"))
 
 
@@ -150,8 +152,8 @@ def test_an_older_database_is_copied_before_it_is_upgraded(older, later_revision
     Registry.open(older).close()
     Registry.open(older).close()
     (copy,) = older.glob("registry.db.before-*")
-    assert copy.name.startswith("registry.db.before-0003-20")
-    assert _revision(copy) == "0002"
+    assert copy.name.startswith(f"registry.db.before-{NEXT}-20")
+    assert _revision(copy) == NOW
     with closing(sqlite3.connect(copy)) as raw:
         assert raw.execute("SELECT count(*) FROM events").fetchone() == (1,)
         assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -167,7 +169,7 @@ def test_a_migration_that_fails_changes_nothing(older, later_revision):
     later_revision("    raise ZeroDivisionError")
     with pytest.raises(ZeroDivisionError):
         Registry.open(older)
-    assert _revision(older / "registry.db") == "0002"
+    assert _revision(older / "registry.db") == NOW
     assert _triggers(older / "registry.db") == set(triggers.expected_triggers("sqlite"))
     with closing(sqlite3.connect(older / "registry.db")) as raw:
         assert "note" not in {column[1] for column in raw.execute("PRAGMA table_info(events)")}
@@ -177,7 +179,7 @@ def test_a_migration_that_breaks_a_reference_is_refused(older, later_revision):
     later_revision('    op.execute("DELETE FROM bases")')
     with pytest.raises(IntegrityError, match="a row of models that refers to a missing row of bases"):
         Registry.open(older)
-    assert _revision(older / "registry.db") == "0002"
+    assert _revision(older / "registry.db") == NOW
 
 
 def test_no_upgrade_without_a_copy(older, later_revision, monkeypatch):
@@ -191,7 +193,7 @@ def test_no_upgrade_without_a_copy(older, later_revision, monkeypatch):
         with pytest.raises(StorageError, match="disk is full"):
             Registry.open(older)
     monkeypatch.undo()
-    assert _revision(older / "registry.db") == "0002"
+    assert _revision(older / "registry.db") == NOW
 
 
 def test_the_command_line_of_alembic_upgrades_a_url(tmp_path, monkeypatch):
