@@ -55,17 +55,6 @@ def test_the_demo_encoder_finds_facts_in_other_words_and_keeps_those_of_one_subj
     assert apart.max() < 0.75
 
 
-def test_the_search_is_exact_and_takes_the_earlier_of_equal_keys():
-    torch.manual_seed(0)
-    keys, queries = torch.randn(500, 8), torch.randn(130, 8)
-    found = nearest(queries, keys, 5)
-    for row, query in enumerate(queries):
-        cosines = sorted(((float(query @ key), -place) for place, key in enumerate(keys)), reverse=True)[:5]
-        assert found.places[row].tolist() == [-place for _, place in cosines]
-    assert nearest(queries, keys[:2], 5).places.shape == (130, 2)
-    assert nearest(queries[:0], keys, 5).places.shape == (0, 5)
-
-
 def test_an_encoder_that_is_not_here_is_named(tmp_path):
     with pytest.raises(MethodError, match="is no encoder"):
         encoder_folder(str(tmp_path))
