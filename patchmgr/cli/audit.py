@@ -63,7 +63,7 @@ def _named(thing: EventObject) -> str:
 
 def _is_shown(event: Event, thing: EventObject) -> bool:
     """Of a changed stack only what moved; the whole of it is in the event."""
-    moves = event.action in ("apply", "revert")
+    moves = event.action in ("apply", "revert", "sync")
     return thing.kind in (("model", "added", "removed") if moves else ("model", "package", "base"))
 
 

@@ -23,6 +23,7 @@ from patchmgr.cli import (
     generate,
     harness,
     listing,
+    lock,
     log,
     methods,
     model,
@@ -32,6 +33,7 @@ from patchmgr.cli import (
     show,
     stats,
     status,
+    sync,
     verify,
 )
 from patchmgr.errors import PatchmgrError, UsageError
@@ -50,6 +52,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "apply": changes.apply,
     "revert": changes.revert,
     "rollback": changes.rollback,
+    "lock": lock.lock,
+    "sync": sync.sync,
     "gc": gc.gc,
     "fsck": fsck.fsck,
     "verify": verify.verify,

@@ -42,3 +42,6 @@ DeviceMapOpt = Annotated[
     Literal["auto", "balanced", "sequential"] | None,
     typer.Option(help="Spread a model over all devices, by accelerate."),
 ]
+ProjectOpt = Annotated[
+    Path, typer.Option("--project", metavar="DIR", help="Where patches.toml and patches.lock lie.", show_default="here")
+]

@@ -16,13 +16,17 @@ def show_outcome(outcome: Outcome, *, json: bool) -> None:
     """Print what a change came to."""
     if json:
         render.emit_json({"outcome": asdict(outcome)})
-        return
+    else:
+        render.emit(outcome_text(outcome))
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """What a change came to, in a few lines."""
     if not outcome.changed:
-        render.emit(f"{outcome.model} is at generation {outcome.generation} already: nothing to do")
-        return
+        return f"{outcome.model} is at generation {outcome.generation} already: nothing to do"
     moves = " ".join([*(f"+{name}" for name in outcome.added), *(f"-{name}" for name in outcome.removed)])
     written = f"{render.size(outcome.written_bytes)} written" if outcome.written_bytes else "linked, nothing written"
-    render.emit(
+    return (
         f"{outcome.model}: generation {outcome.generation}{f' ({moves})' if moves else ''}, {written}\n"
         f"stack: {', '.join(outcome.stack) or 'the base'}\nstate: {render.short(outcome.state_root)}"
     )
@@ -31,12 +35,13 @@ def show_outcome(outcome: Outcome, *, json: bool) -> None:
 def show_plan(found: Plan, *, json: bool) -> None:
     """Print what a change would do."""
     if json:
-        render.emit_json({"plan": _plan_json(found)})
+        render.emit_json({"plan": plan_json(found)})
     else:
-        render.emit(_plan_text(found))
+        render.emit(plan_text(found))
 
 
-def _plan_json(found: Plan) -> dict[str, Any]:
+def plan_json(found: Plan) -> dict[str, Any]:
+    """What a change would do, for programs."""
     return {
         "stack": [manifest.reference for manifest in found.stack],
         "added": [manifest.reference for manifest in found.added],
@@ -49,7 +54,8 @@ def _plan_json(found: Plan) -> dict[str, Any]:
     }
 
 
-def _plan_text(found: Plan) -> str:
+def plan_text(found: Plan) -> str:
+    """What a change would do, in a few lines and a table."""
     moves = [*(f"+{m.reference}" for m in found.added), *(f"-{m.reference}" for m in found.removed)]
     rows = [
         [tensor.name, tensor.dtype, "×".join(map(str, tensor.shape)), ", ".join(tensor.packages)]

@@ -43,7 +43,7 @@ class Change:
     """A change that was committed: what the model is now, and what it was."""
 
     action: str
-    """``apply``, ``revert`` or ``rollback``."""
+    """``apply``, ``revert``, ``rollback`` or ``sync``."""
     model: str
     generation: int
     folder: Path

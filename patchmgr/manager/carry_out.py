@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,17 +38,23 @@ class Outcome:
     written_bytes: int
 
 
-def carry_out(manager: Manager, model: str, action: Action, wanted: Wanted, message: str) -> Outcome:
+Accept = Callable[[Mapping[str, str]], None]
+"""Looks at the digests of the tensors that were written, before anybody sees them; raises to refuse them."""
+
+
+def carry_out(
+    manager: Manager, model: str, action: Action, wanted: Wanted, message: str, *, accept: Accept | None = None
+) -> Outcome:
     """Change a model and call the user's hooks, which may take the change back.
 
     Raises:
-        PatchmgrError: what ``wanted`` raises; the model is as it was.
+        PatchmgrError: what ``wanted`` or ``accept`` raises; the model is as it was.
         IntegrityError: a byte of the base or of a package is not what its digest says.
         BusyError: another process is changing the model.
         StorageError: the disk has not the room, is read-only or failing.
         HookError: a hook failed after the change was made; the message says where the model is now.
     """
-    outcome, change = _commit(manager, model, action, wanted, message)
+    outcome, change = _commit(manager, model, action, wanted, message, accept)
     if change is not None:
         settle(manager, change, lambda reason: _take_back(manager, change, reason))
     return outcome
@@ -60,7 +67,7 @@ def _take_back(manager: Manager, change: Change, reason: str) -> Change | None:
 
 
 def _commit(
-    manager: Manager, model: str, action: Action, wanted: Wanted, message: str
+    manager: Manager, model: str, action: Action, wanted: Wanted, message: str, accept: Accept | None = None
 ) -> tuple[Outcome, Change | None]:
     """Make the change; without a second value when the model was already as wanted."""
     clear_leftovers(manager)
@@ -78,6 +85,8 @@ def _commit(
     try:
         shutil.rmtree(folder, ignore_errors=True)
         results, written_bytes = write(manager, state, change.stack, pending, folder)
+        if accept is not None:
+            accept(results)
         record = commit(manager, state, change, pending, folder, results)
     except BaseException:
         give_up(manager, model, pending.number, folder)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from patchmgr.manager.carry_out import Outcome
     from patchmgr.manager.edit import EditPreview, EditResult
+    from patchmgr.manager.lock.lock import Locked
     from patchmgr.manager.manager import Manager
     from patchmgr.manager.order import EditOrder
     from patchmgr.manager.write_out import WrittenOut
@@ -99,3 +100,29 @@ class Changes:
         from patchmgr.manager.write_out import plan_out
 
         return plan_out(self._manager, model, references, destination, links=links)
+
+    def lock(self, folder: Path, *, model: str | None = None, upgrade: bool = False, write: bool = True) -> Locked:
+        """Make ``patches.lock`` from ``patches.toml``; see :func:`patchmgr.manager.lock.lock.lock`."""
+        from patchmgr.manager.lock.lock import lock
+
+        return lock(self._manager, folder, model=model, upgrade=upgrade, write=write)
+
+    def lock_from(self, folder: Path, model: str, *, write: bool = True) -> Locked:
+        """Write down what a model is now; see :func:`patchmgr.manager.lock.lock.lock_from`."""
+        from patchmgr.manager.lock.lock import lock_from
+
+        return lock_from(self._manager, folder, model, write=write)
+
+    def sync(
+        self, folder: Path, *, model: str | None = None, frozen: bool = False, message: str = ""
+    ) -> tuple[Outcome, ...]:
+        """Make models what ``patches.lock`` says; see :func:`patchmgr.manager.lock.sync.sync`."""
+        from patchmgr.manager.lock.sync import sync
+
+        return sync(self._manager, folder, model=model, frozen=frozen, message=message)
+
+    def plan_sync(self, folder: Path, *, model: str | None = None, frozen: bool = False) -> Mapping[str, Plan]:
+        """What syncing would do to each model, without doing it."""
+        from patchmgr.manager.lock.sync import plan_sync
+
+        return plan_sync(self._manager, folder, model=model, frozen=frozen)

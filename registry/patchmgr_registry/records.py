@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Status = Literal["pending", "ready", "failed", "removed"]
 """``pending``: being written · ``ready``: can be loaded · ``failed``: never came to be · ``removed``: cleared away."""
 
-Action = Literal["add", "apply", "revert", "rollback"]
+Action = Literal["add", "apply", "revert", "rollback", "sync"]
 """What made a generation."""
 
 Phase = Literal["before", "after"]

@@ -1,0 +1,52 @@
+"""``patchmgr sync``: make models what ``patches.lock`` says."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from patchmgr.cli import complete, render
+from patchmgr.cli.options import DryRunOpt, JsonOpt, MessageOpt, ProjectOpt, QuietOpt
+from patchmgr.cli.outcomes import outcome_text, plan_json, plan_text
+from patchmgr.cli.session import manager
+
+
+def sync(
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="M", help="Only this model.", autocompletion=complete.models),
+    ] = None,
+    frozen: Annotated[
+        bool, typer.Option("--frozen", help="Go by patches.lock alone, whatever patches.toml says.")
+    ] = False,
+    project: ProjectOpt = Path(),
+    message: MessageOpt = "",
+    dry_run: DryRunOpt = False,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Make each model exactly what patches.lock says, to the digest of every tensor; nothing where it is that already.
+
+    A package, base or result that is another than the locked one ends it before the model changes.
+
+    \b
+    Examples:
+      patchmgr sync --dry-run
+      patchmgr sync -m "release 12"
+    """
+    with manager(quiet=quiet) as registry:
+        if dry_run:
+            plans = registry.plan_sync(project, model=model, frozen=frozen)
+            if json:
+                render.emit_json({"plans": {name: plan_json(plan) for name, plan in plans.items()}})
+            else:
+                render.emit("\n\n".join(f"{name}:\n{plan_text(plan)}" for name, plan in plans.items()))
+            return
+        outcomes = registry.sync(project, model=model, frozen=frozen, message=message)
+    if json:
+        render.emit_json({"outcomes": [asdict(outcome) for outcome in outcomes]})
+    else:
+        render.emit("\n".join(map(outcome_text, outcomes)) or "patches.lock has no model: nothing to do")

@@ -1,0 +1,1 @@
+"""The wanted state of models as two files: ``patches.toml``, written by hand, and ``patches.lock``, made from it."""
