@@ -70,19 +70,29 @@ def operations_after(
     """
     operations = list(before)
     entries = {entry.id: entry for entry in entries_after(before)}
-    for name in forget:
-        if entries.pop(name, None) is None:
-            raise UsageError(f"there is no entry {name!r} to forget", hint="`patchmgr show` lists them")
+    of_prompt: dict[str, list[str]] = {}
+    for entry in entries.values():
+        of_prompt.setdefault(entry.prompt, []).append(entry.id)
+
+    def remove(name: str) -> None:
         operations.append(Operation(op="tombstone", id=name))
+        of_prompt[entries.pop(name).prompt].remove(name)
+
+    for name in forget:
+        if name not in entries:
+            raise UsageError(f"there is no entry {name!r} to forget", hint="`patchmgr show` lists them")
+        remove(name)
     for request in requests:
         entry = Entry(id=entry_id(request), prompt=request.text, target=request.target_new, subject=request.subject)
         there = entries.get(entry.id)
         if there == entry:
             continue
-        for old in [old for old in entries.values() if old.prompt == entry.prompt and old.id != entry.id]:
-            operations.append(Operation(op="tombstone", id=old.id))
-            del entries[old.id]
+        for old in [name for name in of_prompt.get(entry.prompt, ()) if name != entry.id]:
+            remove(old)
         operations.append(Operation.of("replace" if there else "add", entry))
+        if there:
+            of_prompt[there.prompt].remove(entry.id)
+        of_prompt.setdefault(entry.prompt, []).append(entry.id)
         entries[entry.id] = entry
     return tuple(operations)
 

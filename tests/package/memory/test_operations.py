@@ -97,3 +97,21 @@ def test_any_history_can_be_written_and_read_and_leaves_what_a_dictionary_would(
             expected[subject] = target
     assert {entry.id: entry.target for entry in entries_after(operations)} == expected
     assert parse_operations(dump_operations(operations), where="here") == operations
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"), st.sampled_from("12")), max_size=12))
+def test_requests_at_once_leave_what_each_by_itself_would_and_no_prompt_twice(steps):
+    requests = [request(subject=f"Town {subject}", target=target, id=name) for name, subject, target in steps]
+    expected = []  # one after the other, by looking at all that is there
+    for each in requests:
+        entry = Entry(id=each.id, prompt=each.text, target=each.target_new, subject=each.subject)
+        expected = [old for old in expected if old.prompt != entry.prompt or old.id == entry.id]
+        place = next((place for place, old in enumerate(expected) if old.id == entry.id), len(expected))
+        expected[place : place + 1] = [entry]
+    found = entries_after(operations_after((), requests))
+    assert list(found) == expected
+    one_by_one = ()
+    for each in requests:
+        one_by_one = operations_after(one_by_one, [each])
+    assert one_by_one == operations_after((), requests)
+    assert len({entry.prompt for entry in found}) == len(found)
