@@ -19,7 +19,8 @@ from patchmgr.manager.said import Said
 from patchmgr.manager.subjects import Subject, find_subjects
 from patchmgr.manager.wrong import edit_rows, regressions_and_misses
 from patchmgr.ops import stack as stacks
-from patchmgr.ops.deltas import as_sum, finite, norm, tensor_norm
+from patchmgr.ops.additive import as_sum
+from patchmgr.ops.deltas import finite, norm, tensor_norm
 from patchmgr.package.encodings.contract import matrix_shape
 from patchmgr.package.reader import EditPackage
 from patchmgr.package.scores import Phase, Score

@@ -9,58 +9,17 @@ Glossary: Δ the change of one tensor as its package stores it, before any round
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import isfinite, sqrt
-from typing import ClassVar
 
 import numpy as np
 
 from patchmgr.base.checkpoint import EDITABLE_DTYPES
+from patchmgr.ops.additive import rows_of
 from patchmgr.ops.rounding import STORAGE, decode
-from patchmgr.package.encodings.contract import Additive, Array, Delta, Factors, Replacement
+from patchmgr.package.encodings.contract import Additive, Array, Factors
 
 BLOCK_ELEMENTS = 1 << 20
 """Elements widened to float64 at a time."""
-
-
-@dataclass(frozen=True)
-class Exchanged:
-    """What a replacement adds to the values that it was made on, so that it can be compared with sums."""
-
-    encoding: ClassVar[str] = "exchanged"
-    replacement: Replacement
-    stored: Array
-    """uint8: the base's bytes of the tensor."""
-    dtype: str
-    shape: tuple[int, int]
-    """(rows, columns) of the tensor seen as a matrix."""
-
-    def block(self, start: int, stop: int) -> Array | None:
-        """After minus before in rows ``start`` to ``stop``, float64; not finite where either is not."""
-        kind = STORAGE[self.dtype]
-        row_bytes = self.shape[1] * kind.itemsize
-        before = self.stored[start * row_bytes : stop * row_bytes]
-        after = before.copy()
-        self.replacement.replace(after, start * row_bytes)
-        if np.array_equal(before, after):
-            return None
-        with np.errstate(invalid="ignore"):
-            found = decode(after.view(kind), self.dtype) - decode(before.view(kind), self.dtype)
-        return found.reshape(stop - start, self.shape[1])
-
-
-def as_sum(delta: Delta, *, stored: Array | None, dtype: str, shape: tuple[int, int]) -> Additive | None:
-    """A delta of any encoding as something that is added; None for bytes that are no numbers, or without the base's.
-
-    Args:
-        delta: of one tensor.
-        stored: uint8, the base's bytes of the tensor; only a replacement needs them.
-        dtype: safetensors name of the tensor's dtype.
-        shape: (rows, columns) of the tensor seen as a matrix.
-    """
-    if not isinstance(delta, Replacement):
-        return delta
-    return None if stored is None or dtype not in EDITABLE_DTYPES else Exchanged(delta, stored, dtype, shape)
 
 
 def inner(a: Additive, b: Additive) -> float:
@@ -173,14 +132,9 @@ def _blocks(delta: Additive) -> Iterator[tuple[slice, Array | None]]:
     """Row blocks of a delta, the same ones for every delta of its shape; None where nothing is added."""
     rows, columns = delta.shape
     step = max(1, BLOCK_ELEMENTS // max(1, columns))
-    u, v = _wide(delta) if isinstance(delta, Factors) else (None, None)
     for start in range(0, rows, step):
-        part = slice(start, min(start + step, rows))
-        if isinstance(delta, Factors):
-            assert u is not None and v is not None
-            yield part, u[part] @ v
-        else:
-            yield part, delta.block(part.start, part.stop)
+        stop = min(start + step, rows)
+        yield slice(start, stop), rows_of(delta, start, stop)
 
 
 def _wide(delta: Factors) -> tuple[Array, Array]:

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from patchmgr.ops import deltas
+from patchmgr.ops.additive import Exchanged, as_sum, total
 from patchmgr.ops.deltas import (
-    Exchanged,
-    as_sum,
     cosine,
     distance,
     finite,
@@ -63,6 +62,7 @@ def pairs():
 
 
 PAIRS = list(pairs())
+PAIRS.append(("together", total([pair[1] for pair in PAIRS], (ROWS, COLUMNS)), sum(pair[2] for pair in PAIRS)))
 ONE = pytest.mark.parametrize(("delta", "dense"), [pair[1:] for pair in PAIRS], ids=[pair[0] for pair in PAIRS])
 TWO = list(itertools.combinations_with_replacement(PAIRS, 2))
 BOTH = pytest.mark.parametrize(("one", "other"), TWO, ids=[f"{a[0]}-{b[0]}" for a, b in TWO])
@@ -107,6 +107,14 @@ def test_a_factor_that_repeats_another_adds_no_rank():
     assert rank(Factors(np.hstack([u, -u]), np.vstack([v, v]))) == 0
     assert rank(Factors(np.zeros((ROWS, 0), np.float32), np.zeros((0, COLUMNS), np.float32))) == 0
     assert rank(Dense(normal(ROWS, COLUMNS))) is None
+
+
+def test_factors_together_are_factors():
+    found = total([pair[1] for pair in PAIRS[:2]], (ROWS, COLUMNS))
+    assert isinstance(found, Factors)
+    assert found.rank == 23
+    assert norm(found) == pytest.approx(np.linalg.norm(PAIRS[0][2] + PAIRS[1][2]), rel=1e-12)
+    assert norm(total([], (ROWS, COLUMNS))) == 0.0
 
 
 def test_a_small_difference_of_large_deltas_is_measured():
