@@ -27,6 +27,11 @@ def methods(incomplete: str) -> list[str]:
     return _complete(incomplete, _methods)
 
 
+def editors(incomplete: str) -> list[str]:
+    """Trained editors with their versions."""
+    return _complete(incomplete, _editors)
+
+
 def _complete(incomplete: str, source: Callable[[], Iterable[str]]) -> list[str]:
     try:
         return [name for name in source() if name.startswith(incomplete)]
@@ -50,6 +55,13 @@ def _references() -> list[str]:
             for package in manager.registry.packages()
             for number in range(package.latest.number, 0, -1)
         ]
+
+
+def _editors() -> list[str]:
+    from patchmgr.manager.manager import Manager
+
+    with Manager.open() as manager:
+        return [editor.reference for editor in reversed(manager.registry.editors())]
 
 
 def _methods() -> list[str]:

@@ -88,6 +88,7 @@ def du(manager: Manager, model: str | None = None) -> DiskUsage:
             rows += _generation(manager, counter, record.base, generation, current=current)
     rows += _packages(manager, counter, None if model is None else applied)
     if model is None:
+        rows += _editors(manager, counter)
         rows += _others(manager, counter)
     disk = shutil.disk_usage(manager.settings.home)
     base_bytes = sum(row.own_bytes for row in rows if row.kind == "base")
@@ -132,11 +133,19 @@ def _packages(manager: Manager, counter: _Counter, applied: set[str] | None) -> 
                 yield counter.count("package", version.reference, files)
 
 
+def _editors(manager: Manager, counter: _Counter) -> Iterator[Usage]:
+    blobs = manager.registry.blobs
+    for editor in manager.registry.editors():
+        files = (blobs.root / file.sha256[:2] / file.sha256 for file in editor.files)
+        yield counter.count("editor", editor.reference, files)
+
+
 def _others(manager: Manager, counter: _Counter) -> Iterator[Usage]:
     home, needed = manager.settings.home, manager.registry.blob_digests()
     unused = [file for file in _files(manager.registry.blobs.root) if file.name not in needed]
     yield counter.count("unused blobs", "", unused)
     yield counter.count("artefacts", "", _files(manager.settings.artefacts))
+    yield counter.count("trainings", "", _files(manager.settings.trainings))
     yield counter.count("cache", "", (file for name in ("cache", "tmp") for file in _files(home / name)))
     database = sorted(home.glob("registry.db*"))
     yield counter.count("registry", "", database, "" if database else "kept elsewhere")

@@ -20,6 +20,7 @@ from patchmgr_registry import Origin, Registry
 if TYPE_CHECKING:
     from pluggy import PluginManager
 
+    from patchmgr.manager.editors.keep import Editors
     from patchmgr.manager.handle import ModelHandle
     from patchmgr.manager.stats import Stats
     from patchmgr.methods.loader import Plugins
@@ -89,6 +90,13 @@ class Manager(Changes, Questions, Upkeep):
         from patchmgr.manager.stats import Stats
 
         return Stats(self)
+
+    @property
+    def editors(self) -> Editors:
+        """Trained editors: made, kept, shared."""
+        from patchmgr.manager.editors.keep import Editors
+
+        return Editors(self)
 
     def close(self) -> None:
         """Give the database back."""

@@ -39,6 +39,11 @@ class Settings:
         """Folder of statistics and other artefacts."""
         return self.home / "artefacts"
 
+    @property
+    def trainings(self) -> Path:
+        """Folder of checkpoints of trainings that have not ended."""
+        return self.home / "trainings"
+
     def generations(self, model: str) -> Path:
         """Folder of a model's generations."""
         return self.home / "models" / model / "generations"

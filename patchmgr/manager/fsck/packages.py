@@ -9,6 +9,7 @@ from patchmgr.canonical import sha256_hex
 from patchmgr.errors import IntegrityError, PatchmgrError
 from patchmgr.manager.fsck.contract import Inspection, Problem, twice
 from patchmgr.package.manifest import Manifest, parse_manifest
+from patchmgr_registry import EditorRecord, VersionRecord
 
 _RESTORE = "restore a backup of the registry, or fetch the package again"
 
@@ -49,13 +50,14 @@ def check_packages(inspection: Inspection) -> Iterator[Problem]:
 
 
 def check_blobs(inspection: Inspection) -> Iterator[Problem]:
-    """Every blob that a version lists is here and has its digest; those that none lists are garbage and counted."""
+    """Every blob that a package or an editor lists is here and has its digest; any other is garbage, and counted."""
     blobs = inspection.manager.registry.blobs
     owners: dict[str, list[str]] = {}
     sizes: dict[str, int] = {}
-    for version in inspection.versions:
-        for file in version.files:
-            owners.setdefault(file.sha256, []).append(f"{version.reference}/{file.path}")
+    listing: tuple[VersionRecord | EditorRecord, ...] = (*inspection.versions, *inspection.manager.registry.editors())
+    for owner in listing:
+        for file in owner.files:
+            owners.setdefault(file.sha256, []).append(f"{owner.reference}/{file.path}")
             sizes[file.sha256] = file.size_bytes
     for sha256, names in owners.items():
         inspection.n_checked["blob"] += 1
