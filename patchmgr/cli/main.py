@@ -11,6 +11,7 @@ import typer
 from patchmgr import __version__
 from patchmgr.cli import (
     audit,
+    bisect,
     changes,
     compare,
     convert,
@@ -44,6 +45,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate.evaluate,
     "compare": compare.compare,
     "harness": harness.harness,
+    "bisect": bisect.bisect,
     "convert": convert.convert,
     "show": show.show,
     "list": listing.list_packages,

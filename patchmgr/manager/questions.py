@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack
 
 if TYPE_CHECKING:
+    from patchmgr.manager.bisect.contract import Bisection, BisectOrder
     from patchmgr.manager.compare import ComparisonOrder
     from patchmgr.manager.convert import Reading
     from patchmgr.manager.evaluate import Evaluation, EvaluationOrder
@@ -112,6 +113,12 @@ class Questions:
         from patchmgr.manager.compare import compare
 
         return compare(self._manager, model, order)
+
+    def bisect(self, model: str, order: BisectOrder) -> Bisection:
+        """Which package, or which change, turned good into bad; see :func:`patchmgr.manager.bisect.run.bisect`."""
+        from patchmgr.manager.bisect.run import bisect
+
+        return bisect(self._manager, model, order)
 
     def list_packages(self) -> tuple[PackageRecord, ...]:
         """Every package with its newest version."""
