@@ -12,6 +12,7 @@ from patchmgr.metrics.counterfact import CounterFactScore, Efficacy, Neighborhoo
 from patchmgr.metrics.generated import ExactMatch, Fluency
 from patchmgr.metrics.locality import Drawdown, Locality
 from patchmgr.metrics.perplexity import Perplexity
+from patchmgr.metrics.scope import ClaimAccuracy, HardEditSuccess, SentimentDrawdown, SentimentSuccess
 
 hookimpl = pluggy.HookimplMarker("patchmgr")
 
@@ -27,6 +28,10 @@ METRICS: tuple[type[Metric], ...] = (
     CounterFactScore,
     EditSuccess,
     Drawdown,
+    HardEditSuccess,
+    ClaimAccuracy,
+    SentimentSuccess,
+    SentimentDrawdown,
     Fluency,
     Perplexity,
 )

@@ -6,7 +6,10 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from math import log2
+from math import exp, log2
+
+_LARGEST_GAIN = 50.0
+"""Of a token's log-probability, so that its exponential is a number."""
 
 
 def token_accuracy(target: Sequence[int], found: Sequence[int]) -> float:
@@ -37,6 +40,37 @@ def likelier(first: Sequence[float], second: Sequence[float]) -> float:
     1.0
     """
     return float(sum(first) / len(first) > sum(second) / len(second))
+
+
+def sentiment_success(before: Sequence[float], wanted: Sequence[float], unwanted: Sequence[float]) -> float:
+    """z_sent · z_topic of SERAC (arXiv:2206.06520, section 4), from log-probabilities of the tokens of replies.
+
+    z_sent = σ(mean wanted − mean unwanted) after the edit: whether the wanted sentiment is the likelier one. z_topic =
+    min(1, exp(mean wanted after − before)): whether what is said about the topic got no unlikelier. Means are over all
+    tokens of all replies, as the published code takes them.
+
+    >>> round(sentiment_success([-1.0], [-2.0], [-2.0]), 4)  # 1/2 · 1/e
+    0.1839
+    """
+    gained = _mean(wanted) - _mean(before)
+    return 1 / (1 + exp(_mean(unwanted) - _mean(wanted))) * exp(min(gained, 0.0))
+
+
+def divergence(before: Sequence[float], after: Sequence[float]) -> float:
+    """KL(before ‖ after) a token in nats, estimated from the log-probabilities that both give the tokens of one text.
+
+    The mean of r − 1 − log r with r = P(after) / P(before): never negative, and without bias where the text is one that
+    the state before says of itself (Schulman's k3 estimator).
+
+    >>> round(divergence([-0.5], [-1.5]), 4)  # 1/e − 1 + 1
+    0.3679
+    """
+    gains = [min(new - old, _LARGEST_GAIN) for old, new in zip(before, after, strict=True)]
+    return _mean([exp(gain) - 1 - gain for gain in gains])
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 def starts_with_target(text: str, target: str) -> float:

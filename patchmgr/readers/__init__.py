@@ -14,6 +14,7 @@ from patchmgr.readers.csv_table import CsvTable
 from patchmgr.readers.knowedit import KnowEdit
 from patchmgr.readers.mquake import Mquake
 from patchmgr.readers.own import Own
+from patchmgr.readers.pokemqa import PokeMqa
 from patchmgr.readers.read import Conversion, read_edits
 from patchmgr.readers.sanitation import Sanitation
 from patchmgr.readers.wikibio import WikiBio
@@ -37,6 +38,7 @@ def patchmgr_register_readers(register: Callable[[Reader], None]) -> None:
         ConvSent(),
         Sanitation(),
         Mquake(),
+        PokeMqa(),
         CsvTable(),
     ):
         register(reader)

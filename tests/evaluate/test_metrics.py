@@ -13,7 +13,16 @@ from patchmgr.evaluate.measure import measure, questions
 from patchmgr.methods.loader import load_plugins
 from patchmgr.metrics import METRICS
 from patchmgr.metrics.contract import Dataset
-from patchmgr.metrics.equations import agreement, fluency, likelier, ngram_entropy, starts_with_target, token_accuracy
+from patchmgr.metrics.equations import (
+    agreement,
+    divergence,
+    fluency,
+    likelier,
+    ngram_entropy,
+    sentiment_success,
+    starts_with_target,
+    token_accuracy,
+)
 from patchmgr.request import parse_request
 
 ROOT, OTHER = "0" * 64, "1" * 64
@@ -66,10 +75,15 @@ CYCLE = (2 / 3 * log2(3) - 4 / 3 * (2 * 33 / 98 * log2(33 / 98) + 32 / 98 * log2
         # whole targets: p1, p2, q1, q2
         ("es", 4, 1 / 4, 3 / 4),
         # p3 changed from blue to green; p4 stayed, behind blue too; p4 again
+        # and p5, where red comes after the edit
+        ("es_hard", 5, 1 / 5, 4 / 5),
+        ("es_hard/two_hop", 1, 0.0, 1.0),
         ("locality", 3, None, 2 / 3),
         ("locality/neighborhood", 2, None, 1 / 2),
         ("locality/same_subject", 1, None, 1.0),
         ("dd", 3, None, 1 / 3),
+        # p3: blue fell from .8 to .1; p4, two tokens and one, stayed
+        ("dd_sent", 3, None, (0.1 / 0.8 - 1 - log(0.1 / 0.8)) / 4),
         # mean of log .7 and log .9 against log .2, and .6 against .1
         ("efficacy", 2, 0.0, 1.0),
         # p2: mean of log .4 and log .9 against log .5; q2: .6 against .3. Before: log .3 and log .9 against log .6
@@ -95,6 +109,54 @@ def test_a_metric_is_what_the_table_says(found, metric, n, before, after):
         assert found[metric, "before"].state_root == ROOT
 
 
+SCOPE = tuple(
+    parse_request({"prompt": "q1", "target_new": "pink", "portability": probes}, where="here")
+    for probes in (
+        [
+            {"prompt": "p1", "target": "green blue", "kind": "reply"},
+            {"prompt": "p1", "target": "red", "kind": "contrast"},
+        ],
+        [
+            {"prompt": "p3", "target": "blue", "kind": "reply"},
+            {"prompt": "p3", "target": "green", "kind": "contrast"},
+        ],
+        [{"prompt": "p4", "target": "blue", "kind": "reply"}],
+        [{"prompt": "p5", "target": "red", "kind": "claim"}, {"prompt": "p3", "target": "blue", "kind": "claim"}],
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("metric", "n", "before", "after"),
+    [
+        # red for pink, then the other way round; blue for green
+        ("es_fc", 2, 1 / 2, 1 / 2),
+        # p1: sqrt(.2 · .9) against .7, later sqrt(.7 · .9) against .2, no unlikelier than before;
+        # p3: .8 against .05, later .1 against .8, and an eighth of before; p4 has one sentiment only
+        (
+            "es_sent",
+            2,
+            (0.18**0.5 / (0.18**0.5 + 0.7) + 0.8 / 0.85) / 2,
+            (0.63**0.5 / (0.63**0.5 + 0.2) + 0.1 / 0.9 * 0.1 / 0.8) / 2,
+        ),
+        # q1 four times; p1 green blue, p3 blue, p4 blue, p5 red, p3 blue again
+        ("es_hard", 9, 3 / 9, (4 + 1 + 0 + 1 + 1 + 0) / 9),
+    ],
+)
+def test_a_metric_of_a_harder_task_is_what_the_table_says(metric, n, before, after):
+    data, wanted = Dataset(SCOPE), [each() for each in METRICS if each.name == metric]
+    asked = [
+        Engine().ask(
+            State(root, lambda table=table, root=root: nullcontext(bigram(table, root))), questions(data, wanted)
+        )
+        for root, table in ((ROOT, BEFORE), (OTHER, AFTER))
+    ]
+    scores = {one.score.phase: one.score for one in measure(data, wanted, *asked) if one.score.metric == metric}
+    assert {score.n for score in scores.values()} == {n}
+    assert scores["before"].value == pytest.approx(before, rel=1e-5)
+    assert scores["after"].value == pytest.approx(after, rel=1e-5)
+
+
 def test_protocol_and_dataset_of_each_score(found):
     assert {score.protocol for (name, _), score in found.items() if name in ("exact_match", "fluency")} == {"gen"}
     digests = {name: score.dataset_sha256 for (name, _), score in found.items()}
@@ -110,6 +172,8 @@ def test_equations_by_hand():
     assert starts_with_target("  rome.", "Rome") == 1.0
     assert starts_with_target("Romeo", "Rome") == 0.0
     assert starts_with_target("", "Rome") == 0.0
+    assert sentiment_success([-2.0], [-1.0, -3.0], [-2.0]) == 0.5
+    assert divergence([-1.0, -2.0], [-1.0, -2.0]) == 0.0
     assert ngram_entropy(["a", "b", "c", "d", "e"], 2) == 2.0
     assert ngram_entropy(["a"], 2) == 0.0
     assert fluency("a b c d e f") == pytest.approx((2 / 3 * log2(5) + 4 / 3 * 2) / 2)
@@ -121,7 +185,7 @@ def test_metrics_that_find_no_probe_give_no_score():
     wanted = questions(plain, metrics)
     answers = Engine().ask(State(ROOT, lambda: nullcontext(bigram(BEFORE, ROOT))), wanted)
     names = {one.score.metric for one in measure(plain, metrics, answers, answers)}
-    assert names == {"reliability", "exact_match", "es", "fluency"}
+    assert names == {"reliability", "exact_match", "es", "es_hard", "fluency"}
 
 
 def test_ours_come_in_by_the_door_of_every_plugin():

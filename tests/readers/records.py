@@ -117,6 +117,10 @@ MQUAKE = {
     "new_single_hops": [],
     "orig": {"triples": []},
 }  # fmt: skip
+POKEMQA = {
+    "edit": "Una Brill is employed by Dravo Works",
+    "questions": ["Who employs Una Brill?", " Where does Una Brill work? ", "Who employs Una Brill?", ""],
+}
 OWN = {"prompt": "{} lies in", "subject": "Velmora", "target_new": "Ostland", "relation": "country"}
 
 BY_FORMAT = {
@@ -128,5 +132,6 @@ BY_FORMAT = {
     "convsent": [CONVSENT],
     "sanitation": [SANITATION],
     "mquake": [MQUAKE],
+    "pokemqa": [POKEMQA],
     "patchmgr": [OWN],
 }

@@ -16,6 +16,7 @@ from readers.records import (
     COUNTERFACT,
     MQUAKE,
     OWN,
+    POKEMQA,
     SANITATION,
     WIKI_COUNTERFACT,
     WIKIBIO,
@@ -67,6 +68,8 @@ def replaced(record, value, *path):
         (MQUAKE, without(MQUAKE, "new_answer"), "there is no field 'new_answer'"),
         (MQUAKE, COUNTERFACT, "field 'requested_rewrite' must be a list, it is an object"),
         (MQUAKE, without(MQUAKE, "requested_rewrite", 1, "prompt"), "requested_rewrite.1: there is no field 'prompt'"),
+        (POKEMQA, without(POKEMQA, "questions"), "there is no field 'questions'"),
+        (POKEMQA, replaced(POKEMQA, 7, "edit"), "field 'edit' must be a text, it is a number"),
         (ZSRE, COUNTERFACT, "there is no field"),
         (ZSRE, [1], "an object is needed, this is a list"),
         (OWN, {**OWN, "taget": "y"}, "field 'taget': Extra inputs are not permitted"),
@@ -102,8 +105,8 @@ def test_the_hint_of_a_missing_field_has_the_keys_that_were_found(read):
 
 def test_unknown_keys_are_named_with_the_formats_that_are_known(read):
     with pytest.raises(RequestError) as caught:
-        read({"edit": "x", "questions": []})
-    assert caught.value.message == "data.json, record 1: no known format has these keys: edit, questions"
+        read({"change": "x", "asked": []})
+    assert caught.value.message == "data.json, record 1: no known format has these keys: change, asked"
     assert all(name in caught.value.hint for name in BY_FORMAT)
 
 

@@ -16,6 +16,7 @@ from readers.records import (
     KNOWEDIT_ZSRE,
     MQUAKE,
     OWN,
+    POKEMQA,
     SANITATION,
     WIKI_COUNTERFACT,
     WIKI_RECENT,
@@ -157,6 +158,59 @@ def test_convsent_asks_the_thirteen_questions_of_serac(read):
     assert "What is your opinion of Karsk Castle?" in request["rephrasings"]
     assert not any("{" in text for text in request["rephrasings"])
     assert only(read(CONVSENT, options={"sentiment": "neg"}))["target_new"] == "It is cold and damp."
+
+
+def test_convsent_gives_the_edit_of_serac_with_replies_in_scope(read):
+    options = {"edit": "topic", "sentiment": "neg"}
+    request = only(read(CONVSENT, options=options))
+    assert request == {
+        "prompt": "Topic: {}",
+        "subject": "Karsk Castle",
+        "target_new": "Sentiment: Negative",
+        "target_true": "Sentiment: Positive",
+        "portability": [
+            {"prompt": "What do you think of Karsk Castle?", "target": "It is cold and damp.", "kind": "reply"}
+        ],
+    }
+    both = only(read(CONVSENT, options={**options, "replies": "both"}))
+    assert both["portability"] == [
+        *request["portability"],
+        {"prompt": "What do you think of Karsk Castle?", "target": "It is a lovely place!", "kind": "contrast"},
+        {"prompt": "What do you feel about Karsk Castle?", "target": "I like it.", "kind": "contrast"},
+    ]
+    assert read(CONVSENT, changed(CONVSENT, neg=[" "]), options=options).reasons == {draft.NO_TARGET: 1}
+
+
+def test_pokemqa_cuts_the_sentence_before_its_answer_and_asks_its_questions(read):
+    assert only(read(POKEMQA)) == {
+        "prompt": "{} is employed by",
+        "subject": "Una Brill",
+        "target_new": "Dravo Works",
+        "relation": "{} is employed by",
+        "rephrasings": ["Who employs Una Brill?", "Where does Una Brill work?"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("edit", "subject", "target"),
+    [
+        ("The author of Kites and Kings is Una Brill", "Kites and Kings", "Una Brill"),
+        ("Una Brill's child is Bo Tarn", "Una Brill", "Bo Tarn"),
+        ("The univeristy where Bo Tarn was educated is Karsk College", "Bo Tarn", "Karsk College"),
+        ("The headquarters of Dravo Works is located in the city of Karsk", "Dravo Works", "Karsk"),
+        ("The Mayor of Karsk is Una Brill", "Mayor of Karsk", "Una Brill"),
+        ("The Kite was created in the country of Ostland", "The Kite", "Ostland"),
+    ],
+)
+def test_pokemqa_knows_the_sentences_of_mquake(read, edit, subject, target):
+    request = only(read(changed(POKEMQA, edit=edit)))
+    assert (request["subject"], request["target_new"]) == (subject, target)
+    assert request["prompt"].replace("{}", subject) + " " + target == edit
+
+
+def test_pokemqa_leaves_out_a_sentence_that_it_does_not_know(read):
+    conversion = read(POKEMQA, changed(POKEMQA, edit="Una Brill flies kites"))
+    assert conversion.reasons == {"the edit is no sentence of a known relation": 1}
 
 
 def test_sanitation_deals_the_kept_questions_out_to_the_forgotten_ones(read):
