@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +61,8 @@ def make_package(
     rank: int = 2,
     tensors: tuple[str, ...] = EDITABLE,
     deltas: Mapping[str, Delta] | None = None,
+    requests: Sequence[EditRequest] | None = None,
+    state: Mapping[str, np.ndarray] | None = None,
 ) -> Manifest:
     """A package of these deltas, or of random low-rank ones, computed on the pristine base."""
     rng = np.random.default_rng(seed)
@@ -79,7 +81,8 @@ def make_package(
                 before_sha256=known.tensors[tensor].sha256, after_sha256=sha256_hex(after),
             )
         )  # fmt: skip
-    requests = (EditRequest(prompt="{} lies in", subject=f"Town {seed}", target_new="Nowhere"),)
+    if requests is None:
+        requests = (EditRequest(prompt="{} lies in", subject=f"Town {seed}", target_new="Nowhere"),)
     draft = Manifest(
         name=name, version=1, message="random", author="tests", created="2026-01-02T03:04:05Z", kind="weights",
         method=MethodRecord(name="random", version="1"),
@@ -87,10 +90,10 @@ def make_package(
             source="tiny", fingerprint=known.weights_root, config_sha256=known.config_sha256,
             tokenizer_sha256=known.tokenizer_sha256,
         ),
-        parent=ParentRecord(root=state_root(known)), tensors=tuple(touched), n_edits=1, files={},
+        parent=ParentRecord(root=state_root(known)), tensors=tuple(touched), n_edits=len(requests), files={},
     )  # fmt: skip
     folder.mkdir(parents=True)
-    write_payload(folder, requests, deltas, ENCODINGS, {}, ())
+    write_payload(folder, requests, deltas, ENCODINGS, state or {}, ())
     return seal(folder, draft, requests, ())
 
 

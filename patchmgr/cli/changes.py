@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from patchmgr.cli import complete, render
-from patchmgr.cli.options import DryRunOpt, JsonOpt, MessageOpt, ModelArg, QuietOpt, ReferencesArg
+from patchmgr.cli.options import AllowConflictsOpt, DryRunOpt, JsonOpt, MessageOpt, ModelArg, QuietOpt, ReferencesArg
 from patchmgr.cli.outcomes import show_outcome, show_plan
 from patchmgr.cli.session import manager
 from patchmgr.errors import UsageError
@@ -43,6 +43,7 @@ def apply(
         list[str] | None,
         typer.Option("--require", metavar="METRIC>=X", help="Measure first; exit 3 and no change when it fails."),
     ] = None,
+    allow_conflicts: AllowConflictsOpt = False,
     message: MessageOpt = "",
     dry_run: DryRunOpt = False,
     json: JsonOpt = False,
@@ -50,6 +51,7 @@ def apply(
 ) -> None:
     """Put packages on a model; a new generation is written and the old ones stay.
 
+    A package that answers a fact otherwise than the rest of the stack is refused, with exit code 4.
     With ``-o`` the model stays as it is: the checkpoint is written to a folder of yours, to be shipped.
 
     \b
@@ -73,9 +75,11 @@ def apply(
             show_plan(planned(model, references or []), json=json)
             return
         if out is not None:
-            written = registry.write_out(model, references or [], out, links=link)
+            written = registry.write_out(model, references or [], out, links=link, allow_conflicts=allow_conflicts)
         else:
-            outcome = registry.apply(model, references or [], message=message, require=require or ())
+            outcome = registry.apply(
+                model, references or [], message=message, require=require or (), allow_conflicts=allow_conflicts
+            )
     if out is None:
         show_outcome(outcome, json=json)
     elif json:

@@ -25,6 +25,10 @@ QuietOpt = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and n
 YesOpt = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DryRunOpt = Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be done, and do nothing.")]
 MessageOpt = Annotated[str, typer.Option("--message", "-m", metavar="TEXT", help="Why, for the history.")]
+AllowConflictsOpt = Annotated[
+    bool,
+    typer.Option("--allow-conflicts", help="Also where packages give one fact two answers; the event says so."),
+]
 CorpusOpt = Annotated[
     Path | None,
     typer.Option("--corpus", metavar="FILE", help="Text for statistics; without it, the model's own samples."),

@@ -51,6 +51,7 @@ def plan_json(found: Plan) -> dict[str, Any]:
         "written_bytes": found.written_bytes,
         "linked_files": found.linked_files,
         "linked_bytes": found.linked_bytes,
+        "contradictions": found.contradictions,
     }
 
 
@@ -67,6 +68,7 @@ def plan_text(found: Plan) -> str:
         f"write:  {len(found.written_files)} file(s), {render.size(found.written_bytes)}; "
         f"link: {len(found.linked_files)} file(s), {render.size(found.linked_bytes)}",
     ]
+    lines += [f"conflict: {words}" for words in found.contradictions]
     if rows:
         lines += ["", render.table(rows, ["TENSOR", "DTYPE", "SHAPE", "PACKAGES"])]
     return "\n".join(lines)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from patchmgr.manager.carry_out import Outcome, carry_out
+from patchmgr.manager.conflicts_refused import noting_conflicts
 from patchmgr.manager.packages import adopt_folders
 from patchmgr.manager.recipe import find_kept
 from patchmgr.manager.states import ModelState, read_state
@@ -22,7 +23,10 @@ def plan(
 ) -> Plan:
     """What applying (or reverting) these packages would do, by their manifests; their payloads are not read."""
     state = read_state(manager, model)
-    wanted = removal(manager, references, cascade=cascade) if revert else addition(manager, references)
+    if revert:
+        wanted = removal(manager, references, cascade=cascade)
+    else:
+        wanted = noting_conflicts(manager, addition(manager, references), references)
     return _planned(manager, state, wanted(state))
 
 
@@ -33,7 +37,13 @@ def plan_rollback(manager: Manager, model: str, generation: int | None = None) -
 
 
 def apply(
-    manager: Manager, model: str, references: Sequence[str], *, message: str = "", require: Sequence[str] = ()
+    manager: Manager,
+    model: str,
+    references: Sequence[str],
+    *,
+    message: str = "",
+    require: Sequence[str] = (),
+    allow_conflicts: bool = False,
 ) -> Outcome:
     """Put packages on top of a model's stack, or exchange their versions.
 
@@ -43,12 +53,13 @@ def apply(
         references: packages; another version of one that is there takes its place.
         message: why, for the history.
         require: what the scores of the new state must be, such as ``reliability>=0.95``; measured in memory first.
+        allow_conflicts: apply packages that answer a fact otherwise than the rest of the stack; the event says which.
 
     Raises:
         GateError: a requirement would not be met; nothing has changed.
         NotFoundError: no such model or package.
         BaseMismatchError: a package was made for another base.
-        ConflictError: a package was computed on others that are not there.
+        ConflictError: a package was computed on others that are not there, or answers a fact otherwise than another.
         IntegrityError: a byte of the base or of a package is not what its digest says.
         BusyError: another process is changing the model.
         StorageError: the disk has not the room, is read-only or failing; the model is as it was.
@@ -56,7 +67,7 @@ def apply(
     """
     manager.registry.model(model)
     adopt_folders(manager, references)
-    wanted = addition(manager, references)
+    wanted = noting_conflicts(manager, addition(manager, references), references, allowed=allow_conflicts)
     if require:
         from patchmgr.manager.evaluate import check_gates  # torch, and only here
 

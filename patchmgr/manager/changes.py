@@ -64,12 +64,20 @@ class Changes:
         return plan(self._manager, model, references, revert=revert, cascade=cascade)
 
     def apply(
-        self, model: str, references: Sequence[str], *, message: str = "", require: Sequence[str] = ()
+        self,
+        model: str,
+        references: Sequence[str],
+        *,
+        message: str = "",
+        require: Sequence[str] = (),
+        allow_conflicts: bool = False,
     ) -> Outcome:
         """Put packages on a model; see :func:`patchmgr.manager.change.apply`."""
         from patchmgr.manager.change import apply
 
-        return apply(self._manager, model, references, message=message, require=require)
+        return apply(
+            self._manager, model, references, message=message, require=require, allow_conflicts=allow_conflicts
+        )
 
     def revert(self, model: str, references: Sequence[str], *, cascade: bool = False, message: str = "") -> Outcome:
         """Take packages out of a model; see :func:`patchmgr.manager.change.revert`."""
@@ -89,11 +97,19 @@ class Changes:
 
         return plan_rollback(self._manager, model, generation)
 
-    def write_out(self, model: str, references: Sequence[str], destination: Path, *, links: bool = False) -> WrittenOut:
+    def write_out(
+        self,
+        model: str,
+        references: Sequence[str],
+        destination: Path,
+        *,
+        links: bool = False,
+        allow_conflicts: bool = False,
+    ) -> WrittenOut:
         """Write a state to a folder to ship; see :func:`patchmgr.manager.write_out.write_out`."""
         from patchmgr.manager.write_out import write_out
 
-        return write_out(self._manager, model, references, destination, links=links)
+        return write_out(self._manager, model, references, destination, links=links, allow_conflicts=allow_conflicts)
 
     def plan_out(self, model: str, references: Sequence[str], destination: Path, *, links: bool = False) -> Plan:
         """What writing a state to a folder would write, without doing it."""

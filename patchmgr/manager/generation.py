@@ -82,6 +82,7 @@ def commit(
                     for kind, stack in moved
                     for manifest in stack
                 ),
+                *(EventObject("conflict", words, None) for words in change.contradictions),
             ],
             scores=[asdict(score) for manifest in change.added for score in tx.scores(manifest.digest)],
         )

@@ -52,7 +52,7 @@ class ModelHandle:
             requests: the edits.
             method: None: rome, or that of the version to continue.
             continues: a version whose edits the new one holds as well, computed on what that one was computed on;
-                ``on`` says nothing then. See :func:`patchmgr.manager.order.continued_order`.
+                ``on`` says nothing then. See :func:`patchmgr.manager.remaking.going_on.continued_order`.
             message: why, for the history.
             on: the current state, or the base whatever is applied.
             seed: None: 0, or that of the version to continue.
@@ -107,9 +107,13 @@ class ModelHandle:
         """What :meth:`apply` would do."""
         return self._manager.plan(self.name, references)
 
-    def apply(self, *references: str, message: str = "", require: Sequence[str] = ()) -> Outcome:
+    def apply(
+        self, *references: str, message: str = "", require: Sequence[str] = (), allow_conflicts: bool = False
+    ) -> Outcome:
         """Put packages on the stack; see :func:`patchmgr.manager.change.apply`."""
-        return self._manager.apply(self.name, references, message=message, require=require)
+        return self._manager.apply(
+            self.name, references, message=message, require=require, allow_conflicts=allow_conflicts
+        )
 
     def revert(self, *references: str, cascade: bool = False, message: str = "") -> Outcome:
         """Take packages out of the stack; see :func:`patchmgr.manager.change.revert`."""

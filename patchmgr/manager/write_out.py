@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchmgr.errors import ConflictError
+from patchmgr.manager.conflicts_refused import noting_conflicts
 from patchmgr.manager.packages import adopt_folders, folder_of
 from patchmgr.manager.recipe import find_kept, make_recipe
 from patchmgr.manager.states import ModelState, read_state
@@ -35,7 +36,13 @@ class WrittenOut:
 
 
 def write_out(
-    manager: Manager, model: str, references: Sequence[str], destination: Path, *, links: bool = False
+    manager: Manager,
+    model: str,
+    references: Sequence[str],
+    destination: Path,
+    *,
+    links: bool = False,
+    allow_conflicts: bool = False,
 ) -> WrittenOut:
     """Write a model's state, with further packages on top, to a new folder.
 
@@ -45,6 +52,7 @@ def write_out(
         references: packages to put on top; none for the state as it is.
         destination: a folder that is not there yet, or is empty.
         links: link files that need not be written, instead of copying them.
+        allow_conflicts: as for :func:`patchmgr.manager.change.apply`.
 
     Raises:
         ConflictError: the folder holds something or cannot be made anew, or packages do not go together.
@@ -53,7 +61,7 @@ def write_out(
     state = read_state(manager, model)
     destination = _new_folder(manager, state, destination)
     adopt_folders(manager, references)
-    stack = _wanted(manager, state, references).stack
+    stack = _wanted(manager, state, references, allow_conflicts=allow_conflicts).stack
     kept = _kept(manager, state, stack, destination) if links else {}
     recipe = make_recipe(manager, state, stack, kept, links=links)
 
@@ -91,8 +99,12 @@ def plan_out(
     return make_plan(state.base, change, kept, links=links)
 
 
-def _wanted(manager: Manager, state: ModelState, references: Sequence[str]) -> StackChange:
-    return addition(manager, references)(state) if references else StackChange(state.stack)
+def _wanted(
+    manager: Manager, state: ModelState, references: Sequence[str], *, allow_conflicts: bool = True
+) -> StackChange:
+    if not references:
+        return StackChange(state.stack)
+    return noting_conflicts(manager, addition(manager, references), references, allowed=allow_conflicts)(state)
 
 
 def _kept(manager: Manager, state: ModelState, stack: Stack, destination: Path) -> Mapping[str, KeptFile]:

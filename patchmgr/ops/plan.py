@@ -33,6 +33,8 @@ class Plan:
     written_bytes: int
     linked_files: tuple[str, ...]
     linked_bytes: int
+    contradictions: tuple[str, ...] = ()
+    """Facts that the added packages and the rest answer differently, in words."""
 
 
 def make_plan(base: Checkpoint, change: StackChange, kept: Collection[str] = (), *, links: bool = True) -> Plan:
@@ -56,7 +58,15 @@ def make_plan(base: Checkpoint, change: StackChange, kept: Collection[str] = (),
     written = tuple(sorted(changing - set(kept)))
     linked = tuple(file for file in base.headers if file not in written)
     return Plan(
-        change.stack, change.added, change.removed, tensors, written, _size(base, written), linked, _size(base, linked)
+        change.stack,
+        change.added,
+        change.removed,
+        tensors,
+        written,
+        _size(base, written),
+        linked,
+        _size(base, linked),
+        change.contradictions,
     )
 
 

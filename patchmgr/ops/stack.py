@@ -24,6 +24,8 @@ class StackChange:
     stack: Stack
     added: Stack = ()
     removed: Stack = ()
+    contradictions: tuple[str, ...] = ()
+    """Facts that the added packages and the rest answer differently, in words."""
 
 
 def add(stack: Stack, packages: Sequence[Manifest]) -> StackChange:
