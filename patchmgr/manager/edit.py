@@ -6,7 +6,7 @@ that is interrupted leaves nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,10 @@ from pydantic import ValidationError
 
 from patchmgr.durable import scratch_folder, storing
 from patchmgr.errors import RequestError, UsageError
+from patchmgr.evaluate.gates import Requirement, enforce, judge
 from patchmgr.manager.aftermath import notify
 from patchmgr.manager.bench import find_device
+from patchmgr.manager.evaluate import parse_requirements
 from patchmgr.manager.making import Workpiece
 from patchmgr.manager.order import EditOrder
 from patchmgr.manager.packages import register
@@ -35,6 +37,7 @@ from patchmgr_registry import EventObject, NumberTakenError, VersionRecord
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
+    from patchmgr.methods.training import Trainer
 
 
 @dataclass(frozen=True)
@@ -72,13 +75,14 @@ def edit(manager: Manager, model: str, order: EditOrder) -> EditResult:
         RequestError: a request that the method cannot use.
         MethodError: the method cannot run on this model, memory ran out, or it gave something unusable.
         BaseMismatchError: the version to continue was made for another base.
+        GateError: a requirement is not met; nothing is stored.
     """
     order, method, parameters, found = _checked(manager, order)
     state = _state(manager, model, order)
     with scratch_folder(manager.settings.home / "tmp", "edit-", what="the new package") as folder:
         workpiece = make(manager, state, method, parameters, order, folder)
-        version = _store(manager, model, workpiece, order, folder)
-    notify(manager, "edit", model, (version.digest,), state.root)
+        version = store(manager, model, workpiece, order, folder)
+    notify(manager, order.action, model, (version.digest,), state.root)
     return EditResult(version, workpiece.scores, workpiece.cost, found)
 
 
@@ -103,15 +107,15 @@ def check_edit(manager: Manager, model: str, order: EditOrder) -> EditPreview:
 
 def _below(manager: Manager, state: ModelState, order: EditOrder) -> Stack:
     """The packages that an order is computed on."""
-    if order.continues is not None:
-        return stack_of(manager, order.continues.parent_packages)
+    if order.below is not None:
+        return stack_of(manager, order.below.packages)
     return () if order.on == "base" else state.stack
 
 
 def _state(manager: Manager, model: str, order: EditOrder) -> ModelState:
-    """The model as it is, found to have the base of the version to continue."""
+    """The model as it is; where an order is computed on what a version was computed on, it has that one's base."""
     state = read_state(manager, model)
-    if order.continues is not None:
+    if order.continues is not None and order.below is not None and order.below.root is not None:
         (continued,) = stack_of(manager, [order.continues.digest])
         stacks.check_base(continued, state.fingerprint, model=model)
     return state
@@ -130,11 +134,27 @@ def _checked(manager: Manager, order: EditOrder) -> tuple[EditOrder, Method, Met
         check_corpus(order.corpus)
     if order.device != "auto":  # to look for one takes torch
         find_device(order.device)
-    return order, method, parse_parameters(method, order.parameters), found
+    check_required(manager, order.require)
+    return order, method, parse_parameters(method, {**order.inherited.values, **order.parameters}), found
 
 
-def parse_parameters(method: Method, given: Mapping[str, Any]) -> MethodParameters:
-    """A method's parameters from what the user gave.
+def check_required(manager: Manager, texts: Sequence[str]) -> tuple[Requirement, ...]:
+    """What the scores of a package are required to be.
+
+    Raises:
+        UsageError: one is no requirement, or one of a model or of a text.
+    """
+    requirements = parse_requirements(manager, texts)
+    for requirement in requirements:
+        if requirement.retains or manager.plugins.metrics[requirement.measured].asks == "text":
+            raise UsageError(
+                f"{requirement.metric} is not measured when a package is made", hint="see `patchmgr evaluate`"
+            )
+    return requirements
+
+
+def parse_parameters(method: Method | Trainer, given: Mapping[str, Any]) -> MethodParameters:
+    """The parameters of a method, or of its training, from what the user gave.
 
     Raises:
         UsageError: naming the parameter, what was given, and what is known or allowed.
@@ -166,18 +186,22 @@ def _check_needs(method: Method, order: EditOrder) -> None:
                 )
 
 
-def _store(manager: Manager, model: str, workpiece: Workpiece, order: EditOrder, folder: Path) -> VersionRecord:
-    """Seal the folder under the next free number and register it; a number taken meanwhile means the one after."""
+def store(manager: Manager, model: str, workpiece: Workpiece, order: EditOrder, folder: Path) -> VersionRecord:
+    """Seal the folder under the next free number and register it; a number taken meanwhile means the one after.
+
+    Raises:
+        GateError: a requirement is not met; nothing is stored.
+    """
+    gates = judge(order.name, check_required(manager, order.require), workpiece.scores)
+    enforce(gates, hint="nothing was stored; try other parameters")
     number = manager.registry.next_number(order.name)
-    about = [EventObject("model", model, workpiece.draft.parent.root)]
-    if order.continues is not None:
-        about.append(EventObject("continued", order.continues.reference, order.continues.digest))
+    about = [EventObject("model", model, workpiece.draft.parent.root), *order.origins]
     while True:
         before = number - 1 or None if order.continues is None else order.continues.number
         draft = workpiece.draft.model_copy(update={"version": number, "parent_version": before})
         with storing("the new package"):
             seal(folder, draft, workpiece.requests, workpiece.scores)
         try:
-            return register(manager, EditPackage.read(folder), "edit", about, cost=workpiece.cost)
+            return register(manager, EditPackage.read(folder), order.action, about, cost=workpiece.cost)
         except NumberTakenError as taken:
             number = taken.next_number

@@ -20,6 +20,7 @@ from patchmgr.request import EditRequest
 if TYPE_CHECKING:
     from patchmgr.evaluate.engine import Engine
     from patchmgr.manager.manager import Manager
+    from patchmgr_registry import BaseRecord as RegisteredBase
 
 LIBRARIES = ("patchmgr", "numpy", "safetensors", "tokenizers", "torch", "transformers")
 
@@ -54,40 +55,53 @@ class Workpiece:
     """What the method took; kept in the registry, for the package shall not differ by it."""
 
 
+def method_record(method: Method, payload: Payload, order: EditOrder) -> MethodRecord:
+    """How a method made a package, with all that decides its result."""
+    return MethodRecord(
+        name=method.name,
+        version=method.version,
+        parameters=dict(payload.parameters),
+        given=order.given,
+        seed=order.seed,
+        contexts=tuple(payload.contexts),
+        artefacts=dict(payload.artefacts),
+    )
+
+
+def base_record(base: RegisteredBase) -> BaseRecord:
+    """What a manifest says of a base."""
+    return BaseRecord(
+        source=base.source,
+        revision=base.revision,
+        fingerprint=base.fingerprint,
+        config_sha256=base.config_sha256,
+        tokenizer_sha256=base.tokenizer_sha256,
+    )
+
+
 def draft(
-    making: Making,
-    payload: Payload,
+    manager: Manager,
+    state: ModelState,
+    parent: Parent,
+    order: EditOrder,
+    method: MethodRecord,
     *,
     n_edits: int,
     tensors: tuple[TouchedTensor, ...] = (),
     memory: MemoryRecord | None = None,
 ) -> Manifest:
     """What a package says of itself: of a weights package the tensors that it touches, of a memory what it needs."""
-    base = making.state.record.base
     return Manifest(
-        name=making.order.name,
+        name=order.name,
         version=1,
-        message=making.order.message,
-        author=making.manager.settings.actor,
+        message=order.message,
+        author=manager.settings.actor,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        license=making.order.license,
+        license=order.license,
         kind="weights" if memory is None else "memory",
-        method=MethodRecord(
-            name=making.method.name,
-            version=making.method.version,
-            parameters=dict(payload.parameters),
-            seed=making.order.seed,
-            contexts=tuple(payload.contexts),
-            artefacts=dict(payload.artefacts),
-        ),
-        base=BaseRecord(
-            source=base.source,
-            revision=base.revision,
-            fingerprint=base.fingerprint,
-            config_sha256=base.config_sha256,
-            tokenizer_sha256=base.tokenizer_sha256,
-        ),
-        parent=ParentRecord(root=making.parent.root, packages=stacks.digests(making.parent.stack)),
+        method=method,
+        base=base_record(state.record.base),
+        parent=ParentRecord(root=parent.root, packages=stacks.digests(parent.stack)),
         tensors=tensors,
         memory=memory,
         n_edits=n_edits,

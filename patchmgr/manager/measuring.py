@@ -14,7 +14,7 @@ from patchmgr.evaluate.measure import Measured, measure, questions
 from patchmgr.evaluate.retention import of_package, of_stack
 from patchmgr.evaluate.store import AnswerStore
 from patchmgr.manager.bench import Bench, find_device
-from patchmgr.manager.evaluate import Evaluated
+from patchmgr.manager.evaluate import Evaluated, EvaluationOrder, parse_requirements
 from patchmgr.metrics.contract import Dataset, Metric
 from patchmgr.package.scores import Score
 from patchmgr.readers import read_edits
@@ -22,7 +22,6 @@ from patchmgr.readers.sample import sample
 from patchmgr.request import EditRequest
 
 if TYPE_CHECKING:
-    from patchmgr.manager.evaluate import EvaluationOrder
     from patchmgr.manager.manager import Manager
     from patchmgr.manager.subjects import Subject
 
@@ -131,6 +130,15 @@ def engine_of(manager: Manager, *, device: str = "cpu", batch_tokens: int | None
 def default_metrics(manager: Manager) -> tuple[Metric, ...]:
     """What is measured when nobody says what to measure."""
     return tuple(metric for metric in manager.plugins.metrics.values() if metric.default)
+
+
+def metrics_for(manager: Manager, require: Sequence[str]) -> tuple[Metric, ...]:
+    """What is measured when nobody says what to measure, and what requirements need.
+
+    Raises:
+        UsageError: a requirement is none, or names an unknown metric.
+    """
+    return choose_metrics(manager.plugins.metrics, EvaluationOrder(), parse_requirements(manager, require))
 
 
 def choose_metrics(

@@ -12,8 +12,9 @@ from patchmgr.canonical import sha256_file
 from patchmgr.durable import storing
 from patchmgr.errors import ConflictError
 from patchmgr.manager.cost import metered
-from patchmgr.manager.making import Making, Workpiece, draft
+from patchmgr.manager.making import Making, Workpiece, draft, method_record
 from patchmgr.manager.placing import takes_less
+from patchmgr.manager.remaking.picking import find
 from patchmgr.manager.states import open_version
 from patchmgr.methods.contract import EditContext
 from patchmgr.ops import stack as stacks
@@ -53,7 +54,7 @@ def make(making: Making) -> Workpiece:
         corpus=order.corpus,
         progress=manager.progress,
         memory=before.bundle if before else None,
-        forget=order.forget,
+        forget=_forgotten(before, order.forget),
     )
     with metered() as meter, within_memory(f"editing with {method.name}", hint=takes_less(order, making.parameters)):
         payload = method.edit(making.loaded, order.requests, making.parameters, context)
@@ -67,14 +68,17 @@ def make(making: Making) -> Workpiece:
         scores = _measure(making, requests)
     with storing("the new package"):
         write_scores(making.folder, scores)
-    made = draft(making, payload, memory=_record(memory), n_edits=len(requests))
+    record = method_record(method, payload, order)
+    made = draft(
+        manager, making.state, making.parent, order, record, n_edits=len(requests), memory=_record(memory)
+    )  # fmt: skip
     return Workpiece(made, requests, scores, meter.scores(scores))
 
 
 def _before(making: Making) -> _Before | None:
     """What the version to go on from remembers: the one that the order names, else the latest; None: there is none."""
     registry, order = making.manager.registry, making.order
-    if registry.next_number(order.name) == 1:
+    if order.anew or registry.next_number(order.name) == 1:
         return None
     reference = order.name if order.continues is None else order.continues.reference
     package = open_version(making.manager, registry.version(reference))
@@ -85,6 +89,13 @@ def _before(making: Making) -> _Before | None:
             hint="give the package another name",
         )
     return _Before(read_bundle(manifest.reference, package.files), package.requests)
+
+
+def _forgotten(before: _Before | None, texts: Iterable[str]) -> tuple[str, ...]:
+    """The ids of the entries that texts mean; a text that means none stays, and the method refuses it."""
+    requests = before.requests if before else ()
+    places = [(text, find(requests, text)) for text in texts]
+    return tuple(text if place is None else entry_id(requests[place]) for text, place in places)
 
 
 def _requests(
@@ -98,7 +109,7 @@ def _requests(
 def _measure(making: Making, requests: tuple[EditRequest, ...]) -> tuple[Score, ...]:
     """Scores before and after, by the bundle as it was written."""
     from patchmgr.evaluate.measure import measure_change
-    from patchmgr.manager.measuring import default_metrics
+    from patchmgr.manager.measuring import metrics_for
     from patchmgr.methods.runtime import Router
 
     folder, name = making.folder, making.order.name
@@ -108,7 +119,7 @@ def _measure(making: Making, requests: tuple[EditRequest, ...]) -> tuple[Score, 
     router = Router(((name, runtime.open(bundle, making.loaded.model.device.type)),))
     found = bundle_root({path: sha256_file(file) for path, file in files.items()})
     root = stacks.state_root(making.state.fingerprint, (found,))
-    metrics = default_metrics(making.manager)
+    metrics = metrics_for(making.manager, making.order.require)
     return measure_change(making.engine, making.loaded, requests, metrics, {}, root, router)
 
 

@@ -1,40 +1,47 @@
-"""What is asked of an edit; and how an order to go on from a version is filled in from that version."""
+"""What is asked of an edit: by which method, on which state, and which versions it goes on from."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from patchmgr.errors import NotFoundError, RequestError, UsageError
-from patchmgr.manager.packages import is_folder
-from patchmgr.manager.states import open_version
-from patchmgr.methods.parameters import PresetParameters
-from patchmgr.package.manifest import Manifest, parse_manifest
-from patchmgr.package.reader import EDITS
 from patchmgr.request import EditRequest
-
-if TYPE_CHECKING:
-    from patchmgr.manager.manager import Manager
-    from patchmgr_registry import VersionRecord
+from patchmgr_registry import EventObject
 
 EditDtype = Literal["auto", "float32", "bfloat16", "float16"]
+DeviceMap = Literal["auto", "balanced", "sequential"]
 
 
 @dataclass(frozen=True)
 class Continued:
-    """The version that an order adds edits to."""
+    """The version that the new one goes on from: its parent version."""
 
     reference: str
     digest: str
     number: int
-    parent_root: str
-    parent_packages: tuple[str, ...]
-    """What it was computed on, and the new version is too."""
-    replaced: tuple[EditRequest, ...]
+    replaced: tuple[EditRequest, ...] = ()
     """Its edits whose place new ones take."""
+
+
+@dataclass(frozen=True)
+class Below:
+    """A state to compute on, by its packages."""
+
+    packages: tuple[str, ...]
+    """Digests, in order; only packages of weights."""
+    root: str | None = None
+    """What it must be: a version that is continued was computed on it. None: it never was before."""
+
+
+@dataclass(frozen=True)
+class Inherited:
+    """Parameters that are taken over from versions."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    given: tuple[str, ...] | None = ()
+    """Names of those that somebody gave; None: the versions do not say."""
 
 
 @dataclass(frozen=True)
@@ -54,130 +61,30 @@ class EditOrder:
     """A text file for statistics; None: the model's own samples."""
     license: str | None = None
     forget: tuple[str, ...] = ()
-    """Ids of entries that a memory shall not have any more."""
+    """Edits that a memory shall not have any more, as :func:`patchmgr.manager.remaking.picking.find` takes them."""
+    inherited: Inherited = Inherited()
+    """Parameters where ``parameters`` says nothing."""
+    below: Below | None = None
+    """Compute on this state; ``on`` says nothing then."""
     continues: Continued | None = None
-    """Compute on what this version was computed on; ``on`` says nothing then."""
+    """The parent version; None: the one before of the same name."""
+    origins: tuple[EventObject, ...] = ()
+    """Versions that its edits come from, as the event names them."""
+    anew: bool = False
+    """A memory remembers nothing of the version before."""
+    action: str = "edit"
+    """What the event is called."""
+    require: tuple[str, ...] = ()
+    """What its scores must be to be stored, such as ``reliability>=0.95``."""
     device: str = "cpu"
     """cpu, cuda, cuda:N, mps or auto."""
     dtype: EditDtype = "auto"
     """What the model computes in; ``auto``: float32 on the processor, as stored elsewhere. Solves are in float64."""
-    device_map: Literal["auto", "balanced", "sequential"] | None = None
+    device_map: DeviceMap | None = None
     """Spread the model over all devices in this way of accelerate's; ``device`` says nothing then."""
 
-
-def continued_order(
-    manager: Manager,
-    reference: str,
-    requests: Sequence[EditRequest],
-    *,
-    name: str | None = None,
-    method: str | None = None,
-    parameters: Mapping[str, Any] | None = None,
-    seed: int | None = None,
-    corpus: Path | None = None,
-    license: str | None = None,
-    **others: Any,
-) -> EditOrder:
-    """An order for all edits of a version together with further ones: the next version of its package.
-
-    It is computed on what that version was computed on, and so takes its place when it is applied. A new request with
-    the prompt of an old one takes that one's place.
-
-    Args:
-        manager: the registry.
-        reference: the version to go on from.
-        requests: the further edits.
-        name: None: the version's; another is refused.
-        method: None: the version's.
-        parameters: laid over those that the version was made with, where the method is the same; a preset begins anew.
-        seed: None: the version's.
-        corpus: the text for statistics; it must be given again where the version was made with one.
-        license: None: the version's.
-        others: further fields of :class:`EditOrder`.
-
-    Raises:
-        NotFoundError: there is no such version, or packages that it was computed on are not in the registry.
-        RequestError: its author withheld its edits.
-        UsageError: it is named by a folder, has another name, or was made with a corpus and none is given.
-    """
-    version = _found(manager, reference)
-    manifest = parse_manifest(version.manifest.encode())
-    if name not in (None, manifest.name):
-        raise UsageError(
-            f"{manifest.reference} is continued as {manifest.name!r}, not as {name!r}",
-            hint="leave --name out; to have its edits under another name, take them from its edits.jsonl",
-        )
-    given, used = dict(parameters or {}), method or manifest.method.name
-    if corpus is None and used == manifest.method.name:
-        _check_no_corpus(manifest)
-    old = open_version(manager, version).requests
-    replaced = {request.text for request in old} & {request.text for request in requests}
-    return EditOrder(
-        name=manifest.name,
-        method=used,
-        requests=(*(request for request in old if request.text not in replaced), *requests),
-        parameters={**_inherited(manager, manifest, used, given), **given},
-        seed=manifest.method.seed if seed is None else seed,
-        corpus=corpus,
-        license=manifest.license if license is None else license,
-        continues=Continued(
-            manifest.reference,
-            manifest.digest,
-            manifest.version,
-            manifest.parent.root,
-            manifest.parent.packages,
-            tuple(request for request in old if request.text in replaced),
-        ),
-        **others,
-    )
-
-
-def _found(manager: Manager, reference: str) -> VersionRecord:
-    """The version, with all that it takes to go on from it."""
-    if is_folder(reference):
-        raise UsageError(
-            f"{reference!r} is a folder, only a version of the registry can be continued", hint="apply it first"
-        )
-    version = manager.registry.version(reference)
-    if all(file.path != EDITS for file in version.files):
-        raise RequestError(
-            f"the author of {version.reference} withheld its edits, so it cannot be continued",
-            hint="make a package of the new edits by themselves",
-        )
-    missing = [digest for digest in version.parent_packages if manager.registry.version_by_digest(digest) is None]
-    if missing:
-        raise NotFoundError(
-            f"{version.reference} was computed on packages that are not in the registry "
-            f"({', '.join(digest[:12] for digest in missing)})",
-            hint="bring them in first: `patchmgr apply MODEL ./FOLDER`",
-        )
-    return version
-
-
-def _inherited(manager: Manager, manifest: Manifest, method: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of a version that its method still knows, as they were used."""
-    schema = manager.plugins.method(method).parameters
-    if method != manifest.method.name or (issubclass(schema, PresetParameters) and "preset" in given):
-        return {}
-    return {name: value for name, value in manifest.method.parameters.items() if name in schema.model_fields}
-
-
-def _check_no_corpus(manifest: Manifest) -> None:
-    digest = next(_corpora(manifest.method.parameters), None)
-    if digest is not None:
-        raise UsageError(
-            f"{manifest.reference} was made with statistics of the text sha256:{digest[:12]}",
-            hint="give that text, or another, to --corpus",
-        )
-
-
-def _corpora(value: Any) -> Any:
-    """The digests that stand under ``corpus`` anywhere in the parameters that a method used."""
-    if isinstance(value, Mapping):
-        found = value.get("corpus")
-        if isinstance(found, str) and re.fullmatch("[0-9a-f]{64}", found):
-            yield found
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for part in value:
-            yield from _corpora(part)
+    @property
+    def given(self) -> tuple[str, ...] | None:
+        """Names of the parameters that somebody gave, sorted; None: it is not known of those that are inherited."""
+        known = self.inherited.given
+        return None if known is None else tuple(sorted({*known, *self.parameters}))

@@ -1,4 +1,4 @@
-"""The state that an edit is computed on: the current one, the pristine base, or the one below a version to continue."""
+"""The state that an edit is computed on: the current one, the pristine base, or that of any packages on it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from patchmgr.durable import scratch_folder
 from patchmgr.errors import IntegrityError
 from patchmgr.manager.recipe import find_kept, make_recipe
 from patchmgr.manager.states import ModelState, check_current, open_packages, stack_of
-from patchmgr.methods.contract import Method
 from patchmgr.ops import stack as stacks
 from patchmgr.ops.generation import KeptFileError, write_generation
 from patchmgr.ops.stack import Stack
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
-    from patchmgr.manager.order import Continued, EditOrder
+    from patchmgr.manager.order import EditOrder
+
+MERGE_SUM = "merge-sum"
+"""What stands for the method of a package that is the sum of others."""
 
 
 @dataclass(frozen=True)
@@ -37,35 +39,50 @@ class Parent:
 def opened_parent(manager: Manager, state: ModelState, order: EditOrder) -> Iterator[Parent]:
     """The state that an order is computed on, every byte of it checked.
 
-    The one below a version to continue may have no folder any more; it is written then, for as long as the block lasts.
+    One that is not the model's present state may have no folder; it is written then, for as long as the block lasts.
 
     Raises:
         IntegrityError: a byte of it is not what its digest says, or a package below it is missing.
     """
     pristine = {name: tensor.sha256 for name, tensor in state.fingerprint.tensors.items()}
-    continued = order.continues
-    below = tuple(package for package in state.stack if package.kind == "weights")  # a memory changes none of them
-    wanted = stacks.digests(below) if continued is None else continued.parent_packages
-    if (order.on == "base" and continued is None) or not wanted:
+    now = tuple(package for package in state.stack if package.kind == "weights")  # a memory changes none of them
+    wanted = () if order.on == "base" else stacks.digests(now)
+    if order.below is not None:
+        wanted = order.below.packages
+    if not wanted:
         yield Parent(state.base.folder, stacks.state_root(state.fingerprint), (), pristine)
-    elif continued is None or set(wanted) == set(stacks.digests(below)):
+    elif set(wanted) == set(stacks.digests(now)):
         check_current(manager, state)
         root = stacks.state_root(state.fingerprint.with_tensors(state.generation.tensors))
-        yield Parent(state.folder, root, below, {**pristine, **state.generation.tensors})
+        yield Parent(state.folder, root, now, {**pristine, **state.generation.tensors})
     else:
         with scratch_folder(manager.settings.home / "tmp", "parent-", what="the state below") as scratch:
             stack = stack_of(manager, wanted)
             folder = scratch / "state"
             results = _write(manager, state, stack, folder)
             root = stacks.state_root(state.fingerprint.with_tensors(results))
-            _check_root(continued, root)
+            _check_root(order, root)
             yield Parent(folder, root, stack, {**pristine, **results})
 
 
-def past_state(manager: Manager, stack: Stack, method: Method) -> tuple[Mapping[str, Any], ...]:
-    """What the method kept in the packages of a stack that it made itself."""
-    own = [manifest for manifest in stack if manifest.method.name == method.name]
-    return tuple(package.state for package in open_packages(manager, own))
+def past_state(manager: Manager, stack: Stack, method: str) -> tuple[Mapping[str, Any], ...]:
+    """What a method kept in the packages of a stack that it made itself, in their order.
+
+    The sum of packages has what each of them kept, under its place in the sum.
+    """
+    found: list[Mapping[str, Any]] = []
+    for manifest in stack:
+        summed = manifest.method.parameters.get("packages", ()) if manifest.method.name == MERGE_SUM else ()
+        if manifest.method.name != method and all(part["method"] != method for part in summed):
+            continue
+        (package,) = open_packages(manager, [manifest])
+        if not summed:
+            found.append(package.state)
+        for place, part in enumerate(summed):
+            if part["method"] == method:
+                mark = f"{place}/"
+                found.append({k.removeprefix(mark): v for k, v in package.state.items() if k.startswith(mark)})
+    return tuple(found)
 
 
 def _write(manager: Manager, state: ModelState, stack: Stack, folder: Path) -> Mapping[str, str]:
@@ -80,9 +97,11 @@ def _write(manager: Manager, state: ModelState, stack: Stack, folder: Path) -> M
         return write_generation(make_recipe(manager, state, stack, {}), folder, advance)
 
 
-def _check_root(continued: Continued, root: str) -> None:
-    if root != continued.parent_root:
+def _check_root(order: EditOrder, root: str) -> None:
+    wanted = None if order.below is None else order.below.root
+    if wanted not in (None, root):
+        below = order.name if order.continues is None else order.continues.reference
         raise IntegrityError(
-            f"the state below {continued.reference} is {root[:12]}…, and was {continued.parent_root[:12]}…",
+            f"the state below {below} is {root[:12]}…, and was {str(wanted)[:12]}…",
             hint="a package is not what it was; run `patchmgr fsck`",
         )

@@ -50,7 +50,7 @@ def make(
 
     remembers = method.kind == "memory"
     # what a memory says does not hang on the weights, so that it may be put on any of them
-    on = replace(order, on="base", continues=None) if remembers else order
+    on = replace(order, on="base", below=None) if remembers else order
     with opened_parent(manager, state, on) as parent:
         loaded = loaded or load_to_edit(manager, parent, order)
         engine = engine or engine_of(manager, device=loaded.model.device.type)

@@ -1,0 +1,1 @@
+"""Packages made again from packages: continued, without some edits, rebased, picked from, merged."""
