@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
@@ -35,22 +37,7 @@ class Encoder:
         Raises:
             MethodError: transformers cannot load it.
         """
-        bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-        logging.disable_progress_bar()
-        logging.set_verbosity_error()
-        try:
-            with torch.random.fork_rng(devices=[]):  # the pooler, which no sentence vector needs, is drawn anew
-                model = AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise MethodError(
-                f"{folder.name} cannot be loaded as an encoder: {reason}", hint="give the folder of one to encoder="
-            ) from error
-        finally:
-            logging.set_verbosity(level)
-            if bars:
-                logging.enable_progress_bar()
+        model, tokenizer = load_encoder(folder)
         return cls(model.eval().to(device), tokenizer, pooling)
 
     @torch.no_grad()
@@ -80,6 +67,33 @@ class Encoder:
             vectors = (hidden * kept).sum(1) / kept.sum(1)
         unit: Tensor = torch.nn.functional.normalize(vectors.float(), dim=1)
         return unit.cpu()
+
+
+def load_encoder(folder: Path) -> tuple[Any, Any]:
+    """The model in a folder, float32 and without its pooler, which no sentence vector needs, and its tokenizer.
+
+    Raises:
+        MethodError: transformers cannot load it.
+    """
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        with torch.random.fork_rng(devices=[]):  # a pooler that the folder lacks is drawn anew
+            model: Any = AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise MethodError(
+            f"{folder.name} cannot be loaded as an encoder: {reason}", hint="give the folder of one to encoder="
+        ) from error
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    return model, tokenizer
 
 
 def encoder_folder(name: str) -> Path:
@@ -112,3 +126,13 @@ def encoder_folder(name: str) -> Path:
 def encoder_files(folder: Path) -> dict[str, Path]:
     """The files of an encoder, by their path in a bundle."""
     return {f"encoder/{name}": folder / name for name in FILES if (folder / name).is_file()}
+
+
+@contextlib.contextmanager
+def laid_out(files: Mapping[str, Path], part: str) -> Iterator[Path]:
+    """The files below ``part/`` as a folder, though they may lie anywhere under any name; it is gone afterwards."""
+    with TemporaryDirectory(prefix="patchmgr-") as folder:
+        for name, path in files.items():
+            if name.startswith(f"{part}/"):
+                Path(folder, name.removeprefix(f"{part}/")).symlink_to(path.resolve())
+        yield Path(folder)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -23,7 +21,7 @@ from patchmgr.methods.runtime import Route
 from patchmgr.package.memory.bundle import MemoryBundle, MemoryConfig, MemoryDraft
 from patchmgr.package.memory.operations import Entry, entries_after, operations_after
 from patchmgr.request import EditRequest
-from patchmgr_memory.encoder import Encoder, encoder_files, encoder_folder
+from patchmgr_memory.encoder import Encoder, encoder_files, encoder_folder, laid_out
 from patchmgr_memory.search import Nearest, nearest
 from patchmgr_memory.settings import TextMemoryParameters
 
@@ -146,9 +144,5 @@ def _named(bundle: MemoryBundle, name: str, digest: str, pooling: Any, device: s
 
 
 def _shipped(bundle: MemoryBundle, pooling: Any, device: str) -> Encoder:
-    """The encoder in the bundle, whose files may lie anywhere under any name."""
-    files = {name.removeprefix("encoder/"): path for name, path in bundle.files.items() if name.startswith("encoder/")}
-    with TemporaryDirectory(prefix="patchmgr-") as folder:
-        for name, path in files.items():
-            Path(folder, name).symlink_to(path.resolve())
-        return Encoder.load(Path(folder), pooling, device)
+    with laid_out(bundle.files, "encoder") as folder:
+        return Encoder.load(folder, pooling, device)

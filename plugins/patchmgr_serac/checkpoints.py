@@ -1,0 +1,134 @@
+"""Training that was interrupted goes on from a checkpoint: a folder of safetensors and JSON that is there as a whole.
+
+A checkpoint holds all networks, Adam's moments, and what is known of the best state so far; the best state's networks
+lie in a folder of their own. No generator's state is in it: what a step draws hangs on the seed and its number alone.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from patchmgr.canonical import canonical_json
+from patchmgr.durable import new_folder
+from patchmgr.errors import FormatError
+from patchmgr_serac.calibration import Calibrated
+from patchmgr_serac.validation import Validated
+
+_STATE, _TENSORS = "state.json", "tensors.safetensors"
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best state so far."""
+
+    step: int
+    validated: Validated
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is."""
+
+    step: int
+    """Updates made."""
+    best: Best | None
+    waited: int
+    """Validations since the best."""
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Those of one training."""
+
+    folder: Path
+
+    def keep_best(self, step: int, tensors: Mapping[str, Tensor]) -> None:
+        """Keep the networks as those of the best state; older ones stay until the next checkpoint."""
+        self._replace(self._best(step), tensors, {})
+
+    def restore_best(self, step: int, tensors: Mapping[str, Tensor]) -> None:
+        """Give the networks the values of the best state.
+
+        Raises:
+            FormatError: they cannot be read.
+        """
+        _fill(tensors, _tensors(self._best(step)))
+
+    def write(self, progress: Progress, tensors: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> None:
+        """A checkpoint; the one before goes once this one is there."""
+        moments = {
+            f"adam.{part}.{name}": value
+            for name, tensor in tensors.items()
+            for part, value in optimiser.state[tensor].items()
+        }
+        here = self.folder / f"checkpoint-{progress.step}"
+        self._replace(here, {**{f"net.{name}": value for name, value in tensors.items()}, **moments}, asdict(progress))
+        kept = {here, self._best(progress.best.step) if progress.best else here}
+        for old in self.folder.glob("*-*"):
+            if old.is_dir() and old not in kept:
+                shutil.rmtree(old)
+
+    def resume(self, tensors: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> Progress:
+        """Where the last run stopped, networks and moments restored; step 0 where there was none.
+
+        Raises:
+            FormatError: the checkpoint cannot be read.
+        """
+        steps = [int(path.name.removeprefix("checkpoint-")) for path in self.folder.glob("checkpoint-*")]
+        if not steps:
+            return Progress(0, None, 0)
+        here = self.folder / f"checkpoint-{max(steps)}"
+        found = _tensors(here)
+        _fill(tensors, {name.removeprefix("net."): value for name, value in found.items() if name.startswith("net.")})
+        for name, tensor in tensors.items():
+            for part in ("step", "exp_avg", "exp_avg_sq"):
+                if f"adam.{part}.{name}" in found:
+                    moment = found[f"adam.{part}.{name}"]
+                    optimiser.state[tensor][part] = moment if part == "step" else moment.to(tensor.device)
+        try:
+            return _progress(json.loads((here / _STATE).read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise FormatError(f"{here / _STATE} cannot be read ({error})", hint="remove the folder") from None
+
+    def _best(self, step: int) -> Path:
+        return self.folder / f"best-{step}"
+
+    def _replace(self, folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        if folder.exists():
+            shutil.rmtree(folder)  # of a run that was killed before its next checkpoint
+        with new_folder(folder, what="a checkpoint") as temporary:
+            save_file(
+                {name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary / _TENSORS
+            )
+            (temporary / _STATE).write_bytes(canonical_json(dict(state)))
+
+
+def _progress(value: dict[str, Any]) -> Progress:
+    best = value["best"]
+    if best is not None:
+        validated = best["validated"]
+        best = Best(best["step"], Validated(validated["figures"], Calibrated(**validated["calibrated"])))
+    return Progress(value["step"], best, value["waited"])
+
+
+def _tensors(folder: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(folder / _TENSORS)
+    except (OSError, SafetensorError) as error:
+        raise FormatError(f"{folder / _TENSORS} cannot be read ({error})", hint="remove the folder") from None
+
+
+@torch.no_grad()
+def _fill(tensors: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        tensor.copy_(values[name])

@@ -1,0 +1,169 @@
+"""Training an editor: the scope classifier and the counterfactual model side by side; the base enters no loss.
+
+loss = 0.1 · NLL(counterfactual | the right entry) + 1.0 · balanced BCE(scope classifier), with Adam. The router learns
+from pairs of entry and question that are known to belong together or not, and the counterfactual model is given the
+right entry whatever the router says, so neither has to wait for the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from patchmgr.durable import store_file
+from patchmgr.errors import MethodError
+from patchmgr.methods.contract import LoadedModel
+from patchmgr.methods.training import TrainedDraft, TrainingContext, TrainingData
+from patchmgr_memory.encoder import Encoder, encoder_folder
+from patchmgr_serac import calibration, counterfactual
+from patchmgr_serac.calibration import Questions, questions_of
+from patchmgr_serac.checkpoints import Best, Checkpoints, Progress
+from patchmgr_serac.drawing import Drawing, Pair, hard_negatives
+from patchmgr_serac.equations import balanced_bce, log_in_scope, log_in_scope_of_logits, squared_distance
+from patchmgr_serac.facts import Facts, facts_of
+from patchmgr_serac.networks import Networks, begin
+from patchmgr_serac.parameters import SeracTraining
+from patchmgr_serac.validation import validate
+from patchmgr_serac.write import asked
+
+_Item = TypeVar("_Item")
+_CLIP = 100.0
+"""Longest gradient, as published."""
+_CROSS_ENTRIES = 20
+"""Entries that are validated with where every one is read beside every question."""
+
+
+def train(model: LoadedModel, data: TrainingData, parameters: SeracTraining, context: TrainingContext) -> TrainedDraft:
+    """Train until the validation data say that it gets no better; goes on where a run before was killed.
+
+    Raises:
+        MethodError: a network cannot be loaded, or the loss is not a finite number.
+        RequestError: the data lack rephrasings, locality probes or requests.
+        FormatError: what a run before left cannot be read.
+    """
+    known, validation = facts_of(data.training, what="the training data"), facts_of(data.validation, what="validation")
+    entries = parameters.validation_entries
+    questions = questions_of(validation, min(entries, _CROSS_ENTRIES) if parameters.router == "cross" else entries)
+    device = next(model.model.parameters()).device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(context.seed)
+        networks = begin(parameters, model)
+        run = _Run(networks, parameters, context, _drawing(known, parameters, context), validation, questions)
+        best = run.to_the_end()
+    networks.train(False)
+    files = networks.save(context.folder / "editor")
+    path = context.folder / "editor" / calibration.FILE
+    store_file(calibration.dump(questions, best.validated.calibrated), path, what="the calibration")
+    used = {**parameters.model_dump(mode="json"), "learning_rate": run.rates()}
+    return TrainedDraft({**files, calibration.FILE: path}, used, best.step, best.validated.figures)
+
+
+def _drawing(known: Facts, parameters: SeracTraining, context: TrainingContext) -> Drawing:
+    sentences = Encoder.load(encoder_folder(parameters.encoder), "mean")
+    hard = hard_negatives(
+        known,
+        sentences.encode,
+        neighbours=parameters.hard_neighbours,
+        skip=parameters.hard_skip,
+        temperature=parameters.hard_temperature,
+    )
+    return Drawing(known, parameters.batch, context.seed, hard, parameters.hard_share)
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """One training."""
+
+    networks: Networks
+    parameters: SeracTraining
+    context: TrainingContext
+    drawing: Drawing
+    validation: Facts
+    questions: Questions
+
+    def to_the_end(self) -> Best:
+        """All steps that are left; the networks are those of the best state afterwards."""
+        parameters, tensors = self.parameters, self.networks.tensors()
+        optimiser = self.networks.optimiser(parameters.learning_rate)
+        checkpoints = Checkpoints(self.context.folder)
+        done = checkpoints.resume(tensors, optimiser)
+        while done.step < parameters.steps and done.waited < parameters.patience:
+            until = min(parameters.steps, done.step + parameters.validate_every)
+            self.networks.train(True)
+            for step in range(done.step, until):
+                self.context.progress(step, parameters.steps, "training")
+                self._update(step, optimiser)
+            done = self._validated(until, done, checkpoints)
+            checkpoints.write(done, tensors, optimiser)
+        assert done.best is not None
+        checkpoints.restore_best(done.best.step, tensors)
+        return done.best
+
+    def rates(self) -> dict[str, float]:
+        """Adam's, by part."""
+        groups = self.networks.optimiser(self.parameters.learning_rate).param_groups
+        return {name: group["lr"] for (name, _, _), group in zip(self.networks.modules(), groups, strict=True)}
+
+    def _update(self, step: int, optimiser: torch.optim.Optimizer) -> None:
+        """One step of Adam, on the mean of some batches; what dropout draws in it hangs on seed and step alone."""
+        torch.manual_seed((self.context.seed << 32) + step)
+        optimiser.zero_grad()
+        n = self.parameters.accumulation
+        for number in range(step * n, (step + 1) * n):
+            loss = self._loss(self.drawing.batch(number)) / n
+            if not bool(torch.isfinite(loss.detach())):
+                raise MethodError(
+                    f"the loss is not a finite number in step {step + 1}", hint="set a smaller learning_rate"
+                )
+            loss.backward()
+        torch.nn.utils.clip_grad_norm_(
+            [tensor for group in optimiser.param_groups for tensor in group["params"]], _CLIP
+        )
+        optimiser.step()
+
+    def _loss(self, pairs: Sequence[Pair]) -> Float[Tensor, ""]:
+        parameters, networks = self.parameters, self.networks
+        loss = parameters.router_weight * router_loss(networks, pairs)
+        if networks.answering is None:
+            return loss
+        right = [(asked(parameters.template, pair.fact.entry, pair.question), pair.answer) for pair in pairs]
+        answered = [(prompt, answer) for prompt, answer in right if answer is not None]
+        return loss + parameters.counterfactual_weight * counterfactual.loss(networks.answering, answered)
+
+    def _validated(self, step: int, done: Progress, checkpoints: Checkpoints) -> Progress:
+        self.networks.train(False)
+        found = validate(self.networks, self.validation, self.questions, self.parameters)
+        self.context.report(step, found.figures)
+        if done.best is not None and found.rank <= done.best.validated.rank:
+            return Progress(step, done.best, done.waited + 1)
+        checkpoints.keep_best(step, self.networks.tensors())
+        return Progress(step, Best(step, found), 0)
+
+
+def router_loss(networks: Networks, pairs: Sequence[Pair]) -> Float[Tensor, ""]:
+    """Balanced BCE of each form that the router has, added up."""
+    entries, questions = [pair.fact.entry for pair in pairs], [pair.question for pair in pairs]
+    losses = []
+    if networks.encoder is not None:
+        encoder = networks.encoder
+        inside = torch.tensor([pair.answer is not None for pair in pairs], device=next(encoder.parameters()).device)
+        sides, asked_of = _once(entries), _once(questions)
+        memory = encoder(encoder.reading.entries(list(sides)))[[sides[entry] for entry in entries]]
+        queries = encoder(encoder.reading.queries(list(asked_of)))[[asked_of[question] for question in questions]]
+        losses.append(balanced_bce(*log_in_scope(squared_distance(queries, memory)), inside))
+    if networks.cross is not None:
+        logits = networks.cross(networks.cross.reading.pairs(entries, questions))
+        inside = torch.tensor([pair.answer is not None for pair in pairs], device=logits.device)
+        losses.append(balanced_bce(*log_in_scope_of_logits(logits), inside))
+    return torch.stack(losses).sum()
+
+
+def _once(items: Sequence[_Item]) -> dict[_Item, int]:
+    """Each different item with its place among them."""
+    return dict(zip(dict.fromkeys(items), count(), strict=False))
