@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from patchmgr.ops.additive import total
-from patchmgr.ops.deltas import cosine, distance, finite, norm, rank, tensor_norm
+from patchmgr.ops.deltas import cosine, distance, finite, norm, rank
 from patchmgr.ops.difference.contract import DeltaFacts, TensorDifference
-from patchmgr.package.encodings.contract import Additive, Array, Encoding, matrix_shape
+from patchmgr.package.encodings.contract import Additive, Array, Delta, Encoding, matrix_shape
 
 
 @dataclass(frozen=True)
@@ -70,17 +68,10 @@ def tensor_difference(name: str, a: Tensor | None, b: Tensor | None, *, same_bas
     )
 
 
-def same_arrays(a: Encoding, of_a: object, b: Encoding, of_b: object) -> bool:
-    """Whether two deltas are stored alike, to the last bit."""
-    if a.name != b.name:
-        return False
-    left, right = a.encode(of_a), b.encode(of_b)
-    return all(_same_bits(left[part], right[part]) for part in a.parts)
-
-
-def base_norm(stored: bytes | None, dtype: str) -> float | None:
-    """‖W‖; None where there are no bytes, or where they are no numbers."""
-    return None if stored is None else tensor_norm(stored, dtype)
+def same_arrays(encoding: Encoding, a: Delta, b: Delta) -> bool:
+    """Whether two deltas of one encoding are stored alike, to the last bit."""
+    left, right = encoding.encode(a), encoding.encode(b)
+    return all(_same_bits(left[part], right[part]) for part in encoding.parts)
 
 
 def _facts(side: Tensor | None, delta: Additive | None) -> DeltaFacts | None:
@@ -114,4 +105,4 @@ def _total(deltas: Sequence[Additive | None], shape: tuple[int, int]) -> Additiv
 
 
 def _same_bits(a: Array, b: Array) -> bool:
-    return a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a.view(np.uint8), b.view(np.uint8))
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
