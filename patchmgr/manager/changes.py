@@ -46,8 +46,8 @@ class Changes:
         return check_edit(self._manager, model, order)
 
     def continued_order(self, reference: str, requests: Sequence[EditRequest], **given: Any) -> EditOrder:
-        """An order that adds edits to a version; see :func:`patchmgr.manager.order.continued_order`."""
-        from patchmgr.manager.order import continued_order
+        """An order that adds edits to a version; see :func:`patchmgr.manager.remaking.going_on.continued_order`."""
+        from patchmgr.manager.remaking.going_on import continued_order
 
         return continued_order(self._manager, reference, requests, **given)
 

@@ -104,7 +104,7 @@ def evaluate(manager: Manager, references: Sequence[str], order: EvaluationOrder
         )
     done = tuple(measurer.run(subject) for subject in subjects)
     gates = tuple(result for one in done for result in judge(one.subject, requirements, one.scores))
-    _store(manager, subjects, done)
+    store_scores(manager, subjects, done)
     return Evaluation(done, gates)
 
 
@@ -153,8 +153,8 @@ def parse_requirements(manager: Manager, texts: Sequence[str]) -> tuple[Requirem
     return tuple(Requirement.parse(text, manager.plugins.metrics) for text in texts)
 
 
-def _store(manager: Manager, subjects: Sequence[Subject], done: Sequence[Evaluated]) -> None:
-    """One transaction with every score and one event."""
+def store_scores(manager: Manager, subjects: Sequence[Subject], done: Sequence[Evaluated]) -> None:
+    """Keep what was measured: one transaction with every score and one event."""
     objects: list[EventObject] = []
     with manager.registry.begin() as tx:
         for subject, one in zip(subjects, done, strict=True):

@@ -13,6 +13,7 @@ from patchmgr.base.digests import DigestCache
 from patchmgr.manager.changes import Changes
 from patchmgr.manager.progress import Progress, silent
 from patchmgr.manager.questions import Questions
+from patchmgr.manager.remaking.verbs import Remaking
 from patchmgr.manager.settings import Settings, load_settings
 from patchmgr.manager.upkeep import Upkeep
 from patchmgr_registry import Origin, Registry
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from patchmgr.methods.loader import Plugins
 
 
-class Manager(Changes, Questions, Upkeep):
+class Manager(Changes, Remaking, Questions, Upkeep):
     """A registry with the verbs that change, ask and keep it."""
 
     def __init__(self, settings: Settings, registry: Registry, *, progress: Progress = silent) -> None:

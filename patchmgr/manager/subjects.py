@@ -18,7 +18,7 @@ from patchmgr.manager.states import (
     registered_fingerprint,
     stack_of,
 )
-from patchmgr.ops.stack import Stack
+from patchmgr.ops.stack import Stack, StackChange
 from patchmgr.package.manifest import Manifest
 from patchmgr.package.reader import EditPackage
 from patchmgr.request import EditRequest
@@ -79,13 +79,28 @@ def would_be(manager: Manager, model: str, references: Sequence[str]) -> Subject
     state = read_state(manager, model)
     change = addition(manager, references)(state)
     folders = {package.manifest.digest: package for package in map(_in_folder, filter(is_folder, references))}
+    return after(manager, state, change, folders)
+
+
+def after(
+    manager: Manager, state: ModelState, change: StackChange, folders: Mapping[str, EditPackage] | None = None
+) -> Subject:
+    """A model as a change would leave it, against itself as it is.
+
+    Args:
+        manager: the registry.
+        state: of the model.
+        change: of its stack.
+        folders: packages that are not in the registry, by digest.
+    """
+    opened = folders or {}
     edits = {
-        manifest.digest: folders[manifest.digest].requests
-        if manifest.digest in folders
+        manifest.digest: opened[manifest.digest].requests
+        if manifest.digest in opened
         else manager.registry.edits(manifest.digest)
         for manifest in change.stack
     }
-    return _of_stacks(state, state.stack, change.stack, edits, change.added or change.stack, folders)
+    return _of_stacks(state, state.stack, change.stack, edits, change.added or change.stack, opened)
 
 
 def _of_model(manager: Manager, model: str) -> Subject:

@@ -36,14 +36,19 @@ def addition(manager: Manager, references: Sequence[str]) -> Wanted:
     return adding
 
 
-def removal(manager: Manager, references: Sequence[str], *, cascade: bool) -> Wanted:
+def removal(manager: Manager, references: Sequence[str], *, cascade: bool = False, force: bool = False) -> Wanted:
     """The stack without these packages; a bare name means the version that is applied."""
 
     def removing(state: ModelState) -> StackChange:
-        leaving = [manifest for text in references for manifest in _applied(manager, state.stack, text)]
-        return stacks.remove(state.stack, leaving, cascade=cascade)
+        leaving = [manifest for text in references for manifest in applied(manager, state.stack, text)]
+        return stacks.remove(state.stack, leaving, cascade=cascade, force=force)
 
     return removing
+
+
+def becoming(stack: Stack, generation: int) -> Wanted:
+    """A stack that was worked out at a generation; refused by a ConflictError when the model is at another by then."""
+    return unless_changed(generation, lambda state: stacks.exchange(state.stack, stack))
 
 
 def back(manager: Manager, number: int | None) -> Wanted:
@@ -85,6 +90,11 @@ def _earlier(manager: Manager, state: ModelState) -> GenerationRecord:
     )
 
 
-def _applied(manager: Manager, stack: Stack, text: str) -> Sequence[Manifest]:
+def applied(manager: Manager, stack: Stack, text: str) -> Sequence[Manifest]:
+    """What a user means who names a package of a stack: by its bare name the version that is there.
+
+    Raises:
+        NotFoundError: there is no such package or version.
+    """
     named = [manifest for manifest in stack if manifest.name == text]
     return named or find_manifests(manager, [text])

@@ -32,7 +32,8 @@ def add(stack: Stack, packages: Sequence[Manifest]) -> StackChange:
     """The stack with these packages on top.
 
     A package that is there already stays where it is. Another version of a package that is there takes its place,
-    unless it was computed on it: then it goes on top.
+    unless it was computed on it: then it goes on top. A package that lost what it was computed on before, by force, is
+    left in peace.
 
     Raises:
         ConflictError: a package was computed on others that are missing, or one that leaves is still needed.
@@ -44,8 +45,10 @@ def add(stack: Stack, packages: Sequence[Manifest]) -> StackChange:
         replaced = [old for old in result if old.name == package.name and old.digest not in package.parent.packages]
         result = [old for old in result if old not in replaced]
         result.append(package)
+    lost = [package for package in stack if _missing(package, stack)]
     for package in result:
-        _check_attested(package, result)
+        if package not in lost:
+            _check_attested(package, result)
     return exchange(stack, tuple(result))
 
 
@@ -57,13 +60,14 @@ def exchange(stack: Stack, result: Stack) -> StackChange:
     return StackChange(result, added, removed)
 
 
-def remove(stack: Stack, packages: Iterable[Manifest], *, cascade: bool = False) -> StackChange:
+def remove(stack: Stack, packages: Iterable[Manifest], *, cascade: bool = False, force: bool = False) -> StackChange:
     """The stack without these packages.
 
     Args:
         stack: packages in order.
         packages: what to take out.
         cascade: take out those that were computed on them too.
+        force: leave those in, although what they were computed on is gone.
 
     Raises:
         NotFoundError: a package is not in the stack.
@@ -74,11 +78,11 @@ def remove(stack: Stack, packages: Iterable[Manifest], *, cascade: bool = False)
         if package.digest not in digests(stack):
             raise NotFoundError(f"{package.reference} is not applied", hint="see `patchmgr status`")
         leaving.add(package.digest)
-    dependants = _dependants(stack, leaving)
+    dependants = [] if force else _dependants(stack, leaving)
     if dependants and not cascade:
         raise ConflictError(
             f"{', '.join(package.reference for package in dependants)} was computed on what would be taken out",
-            hint="take these out too with --cascade",
+            hint="--cascade takes these out too, --rebase makes them again on what is left, --force leaves them in",
         )
     leaving |= {package.digest for package in dependants}
     kept = tuple(package for package in stack if package.digest not in leaving)
@@ -101,7 +105,7 @@ def check_base(package: Manifest, base: Fingerprint, *, model: str) -> None:
             raise BaseMismatchError(
                 f"{package.reference} was made for the {what} {wanted[:12]} ({package.base.source}), "
                 f"{model} has {found[:12]}",
-                hint=f"make it again with `patchmgr edit {model}` from its edits",
+                hint=f"make it again from its edits: `patchmgr rebase {package.reference} --base {model}`",
             )
 
 
@@ -138,13 +142,18 @@ def state_root(state: Fingerprint, memories: Sequence[str] = ()) -> str:
 
 
 def _check_attested(package: Manifest, stack: Sequence[Manifest]) -> None:
-    missing = set(package.parent.packages) - set(digests(stack))
+    missing = _missing(package, stack)
     if missing:
         raise ConflictError(
             f"{package.reference} was computed on {len(missing)} package(s) that would not be in the stack "
             f"({', '.join(sorted(digest[:12] for digest in missing))})",
-            hint="apply those first, or make it again on this state with `patchmgr edit`",
+            hint="apply those first, or make it again on this state: `patchmgr rebase MODEL REF`",
         )
+
+
+def _missing(package: Manifest, stack: Sequence[Manifest]) -> set[str]:
+    """What a package was computed on and a stack has not."""
+    return set(package.parent.packages) - set(digests(stack))
 
 
 def _dependants(stack: Stack, leaving: set[str]) -> list[Manifest]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from patchmgr.manager.edit import EditPreview, EditResult, check_edit, edit
@@ -109,6 +109,7 @@ def rebased_dependants(
         The stack with their new versions on top, and these.
     """
     state, done = read_state(manager, model), []
+    wishes = replace(wishes, on=None, message=None)
     for manifest in dependants:
         source = open_source(manager, f"{manifest.name}@sha256:{manifest.digest}", done="rebased")
         made = _carried_out(manager, model, source, rebase_order(manager, state, source, wishes, stack=stack))

@@ -101,10 +101,10 @@ def _evaluated(manager: Manager, reference: str, device: str, dtype: EditDtype) 
     from patchmgr.manager.measuring import Measurer
 
     (subject,) = find_subjects(manager, [reference])
-    return Measurer.of(manager, EvaluationOrder(device=device, dtype=_compute_dtype(device, dtype)), ()).run(subject)
+    return Measurer.of(manager, EvaluationOrder(device=device, dtype=compute_dtype(device, dtype)), ()).run(subject)
 
 
-def _compute_dtype(device: str, dtype: EditDtype) -> ComputeDtype:
+def compute_dtype(device: str, dtype: EditDtype) -> ComputeDtype:
     """What an edit of this dtype was measured in, as an evaluation names it."""
     if dtype == "auto":
         return "float32" if device == "cpu" else "auto"
