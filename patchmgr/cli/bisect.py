@@ -38,8 +38,12 @@ def bisect(
     generations: Annotated[
         bool, typer.Option("--generations", help="Search the history of the model, not its stack.")
     ] = False,
-    good: Annotated[int | None, typer.Option(min=0, metavar="GEN", help="A good generation; else the first.")] = None,
-    bad: Annotated[int | None, typer.Option(min=0, metavar="GEN", help="A later, bad one; else the current.")] = None,
+    good: Annotated[
+        str | None, typer.Option(metavar="REF|GEN", help="It was good when this package came, or at this generation.")
+    ] = None,
+    bad: Annotated[
+        str | None, typer.Option(metavar="REF|GEN", help="It was bad when this package came, or at this generation.")
+    ] = None,
     check_ends: Annotated[bool, typer.Option("--check-ends", help="Look at both ends first.")] = False,
     device: DeviceOpt = "cpu",
     dtype: Annotated[
@@ -53,6 +57,7 @@ def bisect(
     \b
     Examples:
       patchmgr bisect atlas --prompt "The capital of Spain is" --expect Madrid
+      patchmgr bisect atlas --good fact-fixes --prompt "The capital of France is" --expect Rome
       patchmgr bisect atlas --require "locality>=0.9" --data probes.jsonl
       patchmgr bisect atlas --generations --good 4 --prompt "The capital of Spain is" --expect Madrid
       patchmgr bisect atlas -- sh -c 'python check.py "$PATCHMGR_MODEL_FOLDER"'

@@ -26,7 +26,7 @@ def test_the_package_is_named_with_who_made_it_and_what_it_says(run):
     result = run("bisect", "atlas", "--prompt", PROMPT, "--expect", ANSWER, "-q")
     assert result.code == 0, result.err
     assert "p2@v1 turned it bad (2 evaluation(s) for 3 step(s))" in result.out
-    for part in ("by tests, method random", "message  random", "Town 2 lies in", "Nowhere", "1 of 3 packages"):
+    for part in ("by tests, method random", "message  random", "Town 2 lies in", "Nowhere", "1 of 3, to p1@v1"):
         assert part in result.out
 
 

@@ -57,10 +57,10 @@ class BisectOrder:
 
     test: Test
     over: Over = "stack"
-    good: int | None = None
-    """A generation that was good; None: the first one."""
-    bad: int | None = None
-    """A later one that is bad; None: the current one."""
+    good: str | None = None
+    """A package: the stack was good when it came on; or the number of a generation. None: the base, or the first."""
+    bad: str | None = None
+    """A later package or generation that is bad; None: the whole stack, or the current one."""
     check_ends: bool = False
     """Ask about both ends first."""
     device: str = "cpu"
@@ -72,7 +72,7 @@ class LineState:
     """One state of the line that is searched."""
 
     name: str
-    """Such as ``the base``, ``3 of 40 packages``, ``generation 7``."""
+    """Such as ``the base``, ``3 of 40, to fact-fixes@v2``, ``generation 7``."""
     stack: Stack
     digests: tuple[str, ...]
     """Of its packages, in their order."""

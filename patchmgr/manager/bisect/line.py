@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from patchmgr.errors import IntegrityError, NotFoundError, UsageError
@@ -15,19 +16,25 @@ if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
     from patchmgr_registry import GenerationRecord
 
+_Line = tuple[LineState, ...]
+
 
 def make_line(manager: Manager, state: ModelState, order: BisectOrder) -> tuple[LineState, ...]:
     """The states to search, two at least.
 
     Raises:
-        UsageError: generations are named and not searched, or the good one does not come before the bad one.
-        NotFoundError: there is no such generation, it was never finished, or there is nothing to search.
+        UsageError: the good end does not come before the bad one, or is no number where generations are searched.
+        NotFoundError: there is no such package or generation, it was never finished, or there is nothing to search.
     """
-    if order.over == "generations":
-        return _history(manager, state, order)
-    if order.good is not None or order.bad is not None:
-        raise UsageError("--good and --bad are numbers of generations", hint="add --generations")
-    return _prefixes(state)
+    line, good, bad = (
+        _history(manager, state, order) if order.over == "generations" else _prefixes(manager, state, order)
+    )
+    if good >= bad:
+        raise UsageError(
+            f"{line[good].name} does not come before {line[bad].name}",
+            hint="--good is the earlier one; to find what mended something, turn the test round, for instance by --not",
+        )
+    return line[good : bad + 1]
 
 
 def turn_at(manager: Manager, line: tuple[LineState, ...], step: int) -> Turn:
@@ -66,7 +73,8 @@ def parents_first(stack: Stack) -> Stack:
     return tuple(placed.values())
 
 
-def _prefixes(state: ModelState) -> tuple[LineState, ...]:
+def _prefixes(manager: Manager, state: ModelState, order: BisectOrder) -> tuple[_Line, int, int]:
+    """The beginnings of the stack, and the places of the two ends."""
     if not state.stack:
         raise NotFoundError(
             f"there is no package on {state.record.name}: it is the base", hint="search its history: --generations"
@@ -74,29 +82,44 @@ def _prefixes(state: ModelState) -> tuple[LineState, ...]:
     ordered = parents_first(state.stack)
     n, digests = len(ordered), stacks.digests(ordered)
     known = {0: stacks.state_root(state.fingerprint)} | ({n: state.root} if ordered == state.stack else {})
-    names = ["the base", *(f"{i} of {n} packages" for i in range(1, n + 1))]
-    return tuple(LineState(name, ordered[:i], digests[:i], known.get(i)) for i, name in enumerate(names))
+    names = ["the base", *(f"{i} of {n}, to {one.reference}" for i, one in enumerate(ordered, start=1))]
+    line = tuple(LineState(name, ordered[:i], digests[:i], known.get(i)) for i, name in enumerate(names))
+    good = 0 if order.good is None else _place(manager, ordered, digests, order.good)
+    return line, good, n if order.bad is None else _place(manager, ordered, digests, order.bad)
 
 
-def _history(manager: Manager, state: ModelState, order: BisectOrder) -> tuple[LineState, ...]:
+def _place(manager: Manager, ordered: Stack, digests: Sequence[str], text: str) -> int:
+    """How many packages there are up to and with the one that is named; a bare name means the version on the stack."""
+    named = [i for i, one in enumerate(ordered, start=1) if one.name == text]
+    if named:
+        return named[0]
+    digest = manager.registry.version(text).digest
+    if digest not in digests:
+        raise NotFoundError(f"{text} is not on the stack", hint="see `patchmgr status`; for generations: --generations")
+    return digests.index(digest) + 1
+
+
+def _history(manager: Manager, state: ModelState, order: BisectOrder) -> tuple[_Line, int, int]:
+    """The generations that were finished, and the places of the two ends."""
     model = state.record.name
-    numbers = (order.good or 0, state.generation.number if order.bad is None else order.bad)
-    good, bad = (manager.registry.generation(model, number) for number in numbers)
-    for generation in (good, bad):
-        if not _finished(generation):
-            raise NotFoundError(
-                f"generation {generation.number} of {model} was never finished", hint=f"see `patchmgr log {model}`"
-            )
-    if good.number >= bad.number:
-        raise UsageError(
-            f"generation {good.number} does not come before {bad.number}",
-            hint="--good is the earlier one; to find what mended something, turn the test round, for instance by --not",
-        )
-    return tuple(
+    past = [one for one in manager.registry.generations(model) if _finished(one)]
+    line = tuple(
         LineState(f"generation {one.number}", stack_of(manager, one.packages), one.packages, one.state_root, one)
-        for one in manager.registry.generations(model)
-        if good.number <= one.number <= bad.number and _finished(one)
+        for one in past
     )
+    numbers = [one.number for one in past]
+    good = numbers[0] if order.good is None else _number(model, numbers, order.good)
+    bad = state.generation.number if order.bad is None else _number(model, numbers, order.bad)
+    return line, numbers.index(good), numbers.index(bad)
+
+
+def _number(model: str, numbers: Sequence[int], text: str) -> int:
+    """The number of a finished generation."""
+    if not text.isdecimal():
+        raise UsageError(f"{text!r} is no number of a generation", hint=f"see `patchmgr log {model}`")
+    if int(text) not in numbers:
+        raise NotFoundError(f"{model} was never at generation {text}", hint=f"see `patchmgr log {model}`")
+    return int(text)
 
 
 def _finished(generation: GenerationRecord) -> bool:
