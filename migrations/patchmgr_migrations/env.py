@@ -14,12 +14,12 @@ from alembic import context
 from sqlalchemy import Connection, MetaData, create_engine
 
 from patchmgr_migrations import NAMING_CONVENTION
-from patchmgr_migrations.triggers import EDITS_SEARCH, install_triggers
+from patchmgr_migrations.triggers import EDITS_SEARCH, VERSIONS_SEARCH, install_triggers
 
 
 def _is_ours_to_compare(name: str | None, kind: str, _parents: Mapping[Any, Any]) -> bool:
     """Full-text search is made of tables and indices that a database keeps for itself."""
-    return not (kind in ("table", "index") and name is not None and name.startswith(EDITS_SEARCH))
+    return not (kind in ("table", "index") and name is not None and name.startswith((EDITS_SEARCH, VERSIONS_SEARCH)))
 
 
 def _migrate(connection: Connection) -> None:

@@ -1,7 +1,7 @@
 """Triggers, and with them the promises that a table definition cannot make.
 
 Events are append-only: UPDATE and DELETE are refused on either database (and TRUNCATE on PostgreSQL). On SQLite the
-full-text index follows the table of edits; PostgreSQL indexes the column itself.
+full-text indices follow the tables of edits and versions; PostgreSQL indexes the column itself.
 
 SQLite drops the triggers of a table that a revision rebuilds (Alembic's batch mode), so they are not part of the
 revisions: :func:`install_triggers` puts them in place after every upgrade.
@@ -16,8 +16,23 @@ from sqlalchemy import Connection, inspect
 EDITS_SEARCH = "edits_search"
 """The full-text table (SQLite) or index (PostgreSQL) over the words of edits."""
 
+VERSIONS_SEARCH = "versions_search"
+"""The same over the words of the messages of versions."""
+
 APPEND_ONLY = "events are append-only"
 """What a refused statement is told."""
+
+
+def _search(index: str, table: str) -> Mapping[str, str]:
+    """The triggers that keep a full-text table in step with the table whose words it has."""
+    added = f"INSERT INTO {index} (rowid, words) VALUES (new.id, new.words);"
+    taken = f"INSERT INTO {index} ({index}, rowid, words) VALUES ('delete', old.id, old.words);"
+    return {
+        f"{index}_insert": f"CREATE TRIGGER {index}_insert AFTER INSERT ON {table} BEGIN {added} END",
+        f"{index}_delete": f"CREATE TRIGGER {index}_delete AFTER DELETE ON {table} BEGIN {taken} END",
+        f"{index}_update": f"CREATE TRIGGER {index}_update AFTER UPDATE OF words ON {table} BEGIN {taken} {added} END",
+    }
+
 
 _SQLITE = {
     "events_refuse_update": f"""
@@ -26,18 +41,8 @@ _SQLITE = {
     "events_refuse_delete": f"""
         CREATE TRIGGER events_refuse_delete BEFORE DELETE ON events
         BEGIN SELECT RAISE(ABORT, '{APPEND_ONLY}'); END""",
-    "edits_search_insert": f"""
-        CREATE TRIGGER edits_search_insert AFTER INSERT ON edits
-        BEGIN INSERT INTO {EDITS_SEARCH} (rowid, words) VALUES (new.id, new.words); END""",
-    "edits_search_delete": f"""
-        CREATE TRIGGER edits_search_delete AFTER DELETE ON edits
-        BEGIN INSERT INTO {EDITS_SEARCH} ({EDITS_SEARCH}, rowid, words) VALUES ('delete', old.id, old.words); END""",
-    "edits_search_update": f"""
-        CREATE TRIGGER edits_search_update AFTER UPDATE OF words ON edits
-        BEGIN
-            INSERT INTO {EDITS_SEARCH} ({EDITS_SEARCH}, rowid, words) VALUES ('delete', old.id, old.words);
-            INSERT INTO {EDITS_SEARCH} (rowid, words) VALUES (new.id, new.words);
-        END""",
+    **_search(EDITS_SEARCH, "edits"),
+    **_search(VERSIONS_SEARCH, "versions"),
 }
 
 _REFUSE = f"""
@@ -66,7 +71,7 @@ def install_triggers(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(_REFUSE)
     for name, definition in expected_triggers(connection.dialect.name).items():
-        table = "events" if name.startswith("events_") else "edits"
+        table = name.partition("_")[0]
         on_table = f" ON {table}" if connection.dialect.name == "postgresql" else ""
         connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name}{on_table}")
         connection.exec_driver_sql(definition)

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection
-
-from patchmgr.errors import UsageError
-from patchmgr_registry.dialects import Dialect
 from patchmgr_registry.errors import UnreadableEventError
 from patchmgr_registry.events import Anchor, ChainProblem, Event, verify_chain
+from patchmgr_registry.paging import PagedReads
 from patchmgr_registry.records import (
     BaseKey,
     BaseRecord,
     EditorRecord,
-    FoundEdit,
     GenerationRecord,
     ModelRecord,
     PackageRecord,
@@ -27,25 +20,14 @@ from patchmgr_registry.records import (
     VersionRecord,
 )
 from patchmgr_registry.reference import Reference
-from patchmgr_registry.rows import bases, editors, edits, events, generations, names, versions
+from patchmgr_registry.rows import bases, editors, events, generations, names, versions
 from patchmgr_registry.schema import generations as generations_table
-from patchmgr_registry.schema import models as models_table
 from patchmgr_registry.schema import scores as scores_table
 from patchmgr_registry.schema import versions as versions_table
-from patchmgr_registry.words import words_of
-
-if TYPE_CHECKING:
-    from patchmgr.request import EditRequest
 
 
-class Reads(ABC):
+class Reads(PagedReads):
     """Every question. Each method sees one moment, and raises BusyError, IntegrityError or StorageError as files do."""
-
-    dialect: Dialect
-
-    @abstractmethod
-    def _reading(self) -> AbstractContextManager[Connection]:
-        """A connection in a transaction."""
 
     def bases(self, fingerprint: str | None = None) -> tuple[BaseRecord, ...]:
         """Every base, or those of one fingerprint, which differ in config or tokenizer."""
@@ -72,19 +54,14 @@ class Reads(ABC):
         with self._reading() as connection:
             return bases.read_model(connection, name)
 
-    def packages(self) -> tuple[PackageRecord, ...]:
-        """Every package with its newest version and its tags, by name."""
+    def packages(self, *, limit: int | None = None) -> tuple[PackageRecord, ...]:
+        """Every package with its newest version and its tags, by name; with a limit the first of them."""
         with self._reading() as connection:
             tags = names.read_tags(connection)
             return tuple(
                 PackageRecord(version.package, n_versions, version, tags.get(version.package, {}))
-                for version, n_versions in versions.read_latest(connection)
+                for version, n_versions in versions.read_latest(connection, limit)
             )
-
-    def versions(self, package: str) -> tuple[VersionRecord, ...]:
-        """Every version of a package, oldest first; NotFoundError when there is none."""
-        with self._reading() as connection:
-            return versions.read_package(connection, package)
 
     def version(self, reference: Reference | str) -> VersionRecord:
         """The version that a reference names.
@@ -128,23 +105,6 @@ class Reads(ABC):
         with self._reading() as connection:
             return versions.next_number(connection, package)
 
-    def edits(self, digest: str) -> tuple[EditRequest, ...]:
-        """The requests of a version in their order; empty where the author withheld them."""
-        with self._reading() as connection:
-            return edits.read_edits(connection, digest)
-
-    def search(self, text: str, *, limit: int = 50) -> tuple[FoundEdit, ...]:
-        """The edits that hold every word of the text, or one beginning with it; those added last first.
-
-        Raises:
-            UsageError: there is no word in the text.
-        """
-        words = words_of(text)
-        if not words:
-            raise UsageError(f"there is no word to search for in {text!r}")
-        with self._reading() as connection:
-            return edits.search_edits(connection, self.dialect.matches(words), limit)
-
     def scores(self, digest: str) -> tuple[ScoreRecord, ...]:
         """The scores of a version, in the order they were added."""
         with self._reading() as connection:
@@ -162,16 +122,15 @@ class Reads(ABC):
         with self._reading() as connection:
             return names.read_tags(connection, package).get(package, {})
 
+    def tagged(self) -> Mapping[str, Mapping[str, int]]:
+        """The tags of every package that has some: package to tag to version number."""
+        with self._reading() as connection:
+            return names.read_tags(connection)
+
     def remotes(self) -> tuple[RemoteRecord, ...]:
         """Every remote, by name."""
         with self._reading() as connection:
             return names.read_remotes(connection)
-
-    def generations(self, model: str) -> tuple[GenerationRecord, ...]:
-        """Every generation of a model, oldest first; NotFoundError when there is no such model."""
-        with self._reading() as connection:
-            bases.model_id(connection, model)
-            return generations.read_generations(connection, models_table.c.name == model)
 
     def generation(self, model: str, number: int | None = None) -> GenerationRecord:
         """One generation of a model, without a number the current one; NotFoundError when there is none."""

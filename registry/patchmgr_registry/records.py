@@ -223,6 +223,16 @@ class FoundEdit:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundMessage:
+    """A version whose message a search found."""
+
+    package: str
+    number: int
+    digest: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteRecord:
     """A name for a place that packages are pushed to."""
 

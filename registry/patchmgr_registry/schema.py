@@ -91,6 +91,7 @@ versions = Table(
     Column("n_edits", Integer, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("manifest", Text, nullable=False),
+    Column("words", Text, nullable=False, server_default=""),  # of the message, folded, for full-text search
     UniqueConstraint("package_id", "number"),
 )
 

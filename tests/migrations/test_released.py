@@ -77,3 +77,11 @@ def test_new_scores_fit_into_it(home):
         assert registry.scores_of_state("f" * 64)[-2:] == (measured, measured)
         with pytest.raises(BrokenRule, match="ck_scores_phase"), registry.begin() as tx:
             tx.add_scores(None, [ScoreRecord("x", "tf", "during", 0.9, 40, "6" * 64, 7, "f" * 64)])
+
+
+def test_messages_of_old_versions_can_be_searched(home):
+    with Registry.open(home) as registry:
+        version = registry.version("fact-fixes@stable")
+        word = version.message.split()[0]
+        assert [hit.digest for hit in registry.search_messages(word)] == [version.digest]
+        assert registry.check_database() == ()

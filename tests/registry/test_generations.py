@@ -203,3 +203,17 @@ def test_an_owner_on_another_host_is_judged_by_its_heartbeat():
     elsewhere = Owner(1, "some-other-host")
     assert elsewhere.is_alive(timestamp())
     assert not elsewhere.is_alive("2020-01-01T00:00:00.000000Z")
+
+
+def test_the_generations_of_a_model_are_read_in_pages(registry, model):
+    for number in range(1, 5):
+        with registry.begin() as tx:
+            tx.begin_generation("prod", action="apply", packages=[])
+            tx.finish_generation("prod", number, state_root="1" * 64, folder=None, tensors={})
+            tx.commit()
+
+    def numbers(**page):
+        return [generation.number for generation in registry.generations("prod", **page)]
+
+    assert numbers() == [0, 1, 2, 3, 4]
+    assert (numbers(limit=2), numbers(before=3, limit=2), numbers(before=0, limit=2)) == ([3, 4], [1, 2], [])

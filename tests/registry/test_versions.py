@@ -160,3 +160,76 @@ def test_search_finds_every_wording_of_an_edit(registry, make_version, requests)
     assert [hit.number for hit in registry.search("e", limit=1)] == [2]
     with pytest.raises(UsageError, match="no word"):
         registry.search(" '&| ")
+
+
+def test_messages_are_searched_and_a_search_can_keep_to_one_package(registry, make_version, requests):
+    with registry.begin() as tx:
+        tx.add_version(make_version(message="L'Été: Rome déménagée"), requests)
+        tx.add_version(make_version("other", message="roman numerals"), requests)
+        tx.add_version(make_version("other", 2, message=""))
+        tx.commit()
+    hits = {"rom": ["other@v1", "fact-fixes@v1"], "ete demenagee": ["fact-fixes@v1"], "été numerals": [], "v1": []}
+    for text, found in hits.items():
+        assert [f"{hit.package}@v{hit.number}" for hit in registry.search_messages(text)] == found
+    assert [hit.package for hit in registry.search_messages("rom", limit=1)] == ["other"]
+    assert [hit.message for hit in registry.search_messages("rom", package="fact-fixes")] == ["L'Été: Rome déménagée"]
+    assert {hit.package for hit in registry.search("rome")} == {"fact-fixes", "other"}
+    assert {hit.package for hit in registry.search("rome", package="other")} == {"other"}
+    with pytest.raises(UsageError, match="no word"):
+        registry.search_messages("&")
+
+
+def test_a_limited_search_gives_what_was_added_last_and_sorts_it(registry, make_version):
+    def edits(name):
+        return [EditRequest(prompt=f"{name} {i} is", target_new="x") for i in range(3)]
+
+    with registry.begin() as tx:
+        tx.add_version(make_version(), edits("a"))
+        tx.add_version(make_version(number=2), edits("b"))
+        tx.commit()
+    assert [(hit.number, hit.position) for hit in registry.search("is", limit=4)] == [(2, 0), (2, 1), (2, 2), (1, 2)]
+
+
+def test_a_history_is_read_in_pages(registry, make_version, requests):
+    with registry.begin() as tx:
+        for number in (1, 2, 5, 9):
+            tx.add_version(make_version(number=number), requests)
+        tx.commit()
+
+    def numbers(**page):
+        return [version.number for version in registry.versions("fact-fixes", **page)]
+
+    assert numbers() == [1, 2, 5, 9]
+    assert (numbers(limit=2), numbers(before=5, limit=1), numbers(before=1), numbers(before=5)) == (
+        [5, 9],
+        [2],
+        [],
+        [1, 2],
+    )
+    newest = registry.version("fact-fixes").digest
+    assert registry.edits(newest, offset=1) == registry.edits(newest)[1:]
+    assert registry.edits(newest, limit=1) == registry.edits(newest)[:1]
+    assert registry.references([newest, "0" * 64]) == {newest: "fact-fixes@v9"}
+
+
+def test_scores_of_several_things_at_once(registry, make_version, make_score):
+    versions = [make_version(number=n) for n in (1, 2, 3)]
+    with registry.begin() as tx:
+        for version in versions:
+            tx.add_version(version, [], [make_score(state_root=version.digest), make_score("locality")])
+        tx.commit()
+    wanted = [version.digest for version in versions[:2]]
+    assert registry.scores_of_versions([*wanted, "0" * 64]) == {d: registry.scores(d) for d in wanted}
+    assert registry.scores_of_states(wanted) == {d: registry.scores_of_state(d) for d in wanted}
+    assert registry.scores_of_versions([]) == {}
+
+
+def test_packages_are_named_and_listed_in_order(registry, make_version):
+    with registry.begin() as tx:
+        for name, number in [("b", 1), ("c", 1), ("a", 1), ("a", 2)]:
+            tx.add_version(make_version(name, number))
+        tx.tag("a@v1", "good")
+        tx.commit()
+    assert registry.package_names() == ("a", "b", "c")
+    assert [(p.name, p.n_versions, p.latest.number) for p in registry.packages(limit=2)] == [("a", 2, 2), ("b", 1, 1)]
+    assert registry.tagged() == {"a": {"good": 1}}

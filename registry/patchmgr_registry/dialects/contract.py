@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-from sqlalchemy import URL, ColumnElement, Connection, Engine
+from sqlalchemy import URL, ColumnElement, Connection, Engine, Table
 from sqlalchemy.exc import DBAPIError
 
 from patchmgr.errors import PatchmgrError
@@ -76,8 +76,8 @@ class Dialect(ABC):
         """
 
     @abstractmethod
-    def matches(self, words: Sequence[str]) -> ColumnElement[bool]:
-        """The condition that an edit holds every one of these words, or one that begins with it."""
+    def matches(self, words: Sequence[str], table: Table) -> ColumnElement[bool]:
+        """The condition that a row's column ``words`` holds every one of these, or one that begins with it."""
 
     @abstractmethod
     def fault(self, error: DBAPIError) -> PatchmgrError | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, Connection, Engine, create_engine, func, literal_column
+from sqlalchemy import ColumnElement, Connection, Engine, Table, create_engine, func, literal_column
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from patchmgr.errors import BusyError, IntegrityError, PatchmgrError, StorageError
 from patchmgr_migrations.triggers import expected_triggers
 from patchmgr_registry.dialects.contract import Dialect
-from patchmgr_registry.schema import ONE_PENDING, edits, pending_index
+from patchmgr_registry.schema import ONE_PENDING, pending_index
 
 pending_index.dialect_options["postgresql"]["where"] = ONE_PENDING
 
@@ -82,11 +82,11 @@ class PostgreSQLDialect(Dialect):
         """No copy: a server's backups are its operator's."""
         return None
 
-    def matches(self, words: Sequence[str]) -> ColumnElement[bool]:
+    def matches(self, words: Sequence[str], table: Table) -> ColumnElement[bool]:
         """See :meth:`Dialect.matches`."""
         simple: ColumnElement[str] = literal_column("'simple'")
         query = func.to_tsquery(simple, " & ".join(f"'{word}':*" for word in words))
-        return func.to_tsvector(simple, edits.c.words).bool_op("@@")(query)
+        return func.to_tsvector(simple, table.c.words).bool_op("@@")(query)
 
     def fault(self, error: DBAPIError) -> PatchmgrError | None:
         """See :meth:`Dialect.fault`."""

@@ -9,14 +9,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, column, create_engine, event, literal_column, select, table
+from sqlalchemy import ColumnElement, Connection, Engine, Table, column, create_engine, event, literal_column, select
+from sqlalchemy import table as lightweight_table
 from sqlalchemy.exc import DBAPIError
 
 from patchmgr.errors import BusyError, IntegrityError, PatchmgrError, StorageError
-from patchmgr_migrations.triggers import EDITS_SEARCH, expected_triggers
+from patchmgr_migrations.triggers import EDITS_SEARCH, VERSIONS_SEARCH, expected_triggers
 from patchmgr_registry.clock import timestamp
 from patchmgr_registry.dialects.contract import Dialect
-from patchmgr_registry.schema import edits
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -139,11 +139,12 @@ class SQLiteDialect(Dialect):
             ) from error
         return copy
 
-    def matches(self, words: Sequence[str]) -> ColumnElement[bool]:
+    def matches(self, words: Sequence[str], table: Table) -> ColumnElement[bool]:
         """See :meth:`Dialect.matches`."""
         query = " ".join(f'"{word}"*' for word in words)
-        found = table(EDITS_SEARCH, column("rowid"))
-        return edits.c.id.in_(select(found.c.rowid).where(literal_column(EDITS_SEARCH).op("MATCH")(query)))
+        index = {"edits": EDITS_SEARCH, "versions": VERSIONS_SEARCH}[table.name]
+        found = lightweight_table(index, column("rowid"))
+        return table.c.id.in_(select(found.c.rowid).where(literal_column(index).op("MATCH")(query)))
 
     def fault(self, error: DBAPIError) -> PatchmgrError | None:
         """See :meth:`Dialect.fault`."""

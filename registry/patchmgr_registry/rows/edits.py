@@ -17,25 +17,29 @@ if TYPE_CHECKING:
     from patchmgr.request import EditRequest
 
 
-def read_edits(connection: Connection, digest: str) -> tuple[EditRequest, ...]:
-    """The requests of a version in their order; empty where the author withheld them."""
+def read_edits(connection: Connection, digest: str, offset: int, limit: int | None) -> tuple[EditRequest, ...]:
+    """The requests of a version in their order, from ``offset`` on; empty where the author withheld them."""
     query = select(edits.c.request).join_from(edits, versions).where(versions.c.digest == digest)
-    return tuple(_request(text) for text in connection.scalars(query.order_by(edits.c.position)))
+    query = query.where(edits.c.position >= offset).order_by(edits.c.position).limit(limit)
+    return tuple(_request(text) for text in connection.scalars(query))
 
 
-def search_edits(connection: Connection, condition: ColumnElement[bool], limit: int) -> tuple[FoundEdit, ...]:
-    """The edits that meet the condition of a full-text search, those added last first."""
+def search_edits(
+    connection: Connection, condition: ColumnElement[bool], package: str | None, limit: int
+) -> tuple[FoundEdit, ...]:
+    """The edits that meet the condition of a full-text search: those added last, the newest version first."""
     query = (
-        select(packages.c.name, versions.c.number, versions.c.digest, edits.c.position, edits.c.request)
+        select(packages.c.name, versions.c.number, versions.c.digest, edits.c.version_id, edits.c.position)
+        .add_columns(edits.c.request)
         .select_from(edits.join(versions).join(packages))
         .where(condition)
-        .order_by(edits.c.version_id.desc(), edits.c.position)
+        .order_by(edits.c.id.desc())
         .limit(limit)
     )
-    return tuple(
-        FoundEdit(row.name, row.number, row.digest, row.position, _request(row.request))
-        for row in connection.execute(query)
-    )
+    if package is not None:
+        query = query.where(packages.c.name == package)
+    rows = sorted(connection.execute(query), key=lambda row: (-row.version_id, row.position))
+    return tuple(FoundEdit(row.name, row.number, row.digest, row.position, _request(row.request)) for row in rows)
 
 
 def insert_edits(connection: Connection, version_id: int, requests: Iterable[EditRequest]) -> None:

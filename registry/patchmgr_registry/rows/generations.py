@@ -42,6 +42,19 @@ def read_generations(connection: Connection, *conditions: ColumnElement[bool]) -
     return tuple(_generation(row, stacks[row.id], results[row.id]) for row in rows)
 
 
+def read_history(
+    connection: Connection, model: int, before: int | None, limit: int | None
+) -> tuple[GenerationRecord, ...]:
+    """The generations of the model whose row has this key, oldest first; with a limit the newest below ``before``."""
+    meant = [generations.c.model_id == model]
+    if before is not None:
+        meant.append(generations.c.number < before)
+    if limit is not None:
+        last = select(generations.c.number).where(*meant).order_by(generations.c.number.desc()).limit(limit).subquery()
+        meant.append(generations.c.number >= select(func.min(last.c.number)).scalar_subquery())
+    return read_generations(connection, *meant)
+
+
 def read_generation(connection: Connection, model: str, number: int | None = None) -> GenerationRecord:
     """One generation of a model; without a number, the current one."""
     wanted = models.c.generation if number is None else number

@@ -25,6 +25,11 @@ def read_tags(connection: Connection, package: str | None = None) -> dict[str, d
     return found
 
 
+def read_package_names(connection: Connection) -> tuple[str, ...]:
+    """The names of all packages, in order."""
+    return tuple(connection.scalars(select(packages.c.name).order_by(packages.c.name)))
+
+
 def set_tag(connection: Connection, version: VersionRecord, name: str, created: str, *, move: bool) -> None:
     """Tag a version; a tag on another version is moved only when asked to."""
     row_id = version_id(connection, version.digest)
@@ -35,7 +40,7 @@ def set_tag(connection: Connection, version: VersionRecord, name: str, created: 
         connection.execute(insert(tags).values(package_id=package_id, name=name, version_id=row_id, created=created))
     elif tagged != version.number:
         if not move:
-            raise ConflictError(f"tag {name} is on {version.package}@v{tagged}", hint="use --force to move it")
+            raise ConflictError(f"tag {name} is on {version.package}@v{tagged}", hint="--move moves it")
         connection.execute(update(tags).where(same).values(version_id=row_id, created=created))
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, insert, select
 
 from patchmgr.errors import ConflictError, NotFoundError, UsageError
 from patchmgr_registry.errors import NumberTakenError
-from patchmgr_registry.records import FileRecord, ScoreRecord, VersionRecord
+from patchmgr_registry.records import FileRecord, FoundMessage, ScoreRecord, VersionRecord
 from patchmgr_registry.reference import Reference, unknown
 from patchmgr_registry.rows.text import from_text, to_text
 from patchmgr_registry.schema import files, packages, scores, tags, versions
+from patchmgr_registry.words import words_of
 
 _VERSIONS = select(packages.c.name.label("package"), *versions.c).join_from(versions, packages)
+_SCORES = [column for column in scores.c if column.name not in ("id", "version_id")]
+_SCORE_NAMES = [column.name for column in _SCORES]
 _VERSION_IDS = select(versions.c.id).join_from(versions, packages)
 
 
@@ -30,17 +33,46 @@ def read_versions(connection: Connection, *conditions: ColumnElement[bool]) -> t
     return tuple(_version(row, of_version[row.id]) for row in rows)
 
 
-def read_package(connection: Connection, name: str) -> tuple[VersionRecord, ...]:
-    """Every version of a package, oldest first."""
-    found = read_versions(connection, packages.c.name == name)
-    if not found:
-        raise unknown("package", name, connection.scalars(select(packages.c.name)))
-    return found
+def read_package(
+    connection: Connection, name: str, before: int | None = None, limit: int | None = None
+) -> tuple[VersionRecord, ...]:
+    """The versions of a package, oldest first, none for one that does not exist; with a limit the newest of them."""
+    of_package = select(packages.c.id).where(packages.c.name == name).scalar_subquery()
+    meant = [versions.c.package_id == of_package]
+    if before is not None:
+        meant.append(versions.c.number < before)
+    if limit is not None:
+        last = select(versions.c.number).where(*meant).order_by(versions.c.number.desc()).limit(limit).subquery()
+        meant.append(versions.c.number >= select(func.min(last.c.number)).scalar_subquery())
+    return read_versions(connection, *meant)
 
 
-def read_latest(connection: Connection) -> tuple[tuple[VersionRecord, int], ...]:
-    """The newest version of every package, and how many versions the package has."""
+def read_references(connection: Connection, digests: Collection[str]) -> dict[str, str]:
+    """The names of versions, by digest."""
+    query = select(versions.c.digest, packages.c.name, versions.c.number).join_from(versions, packages)
+    return {
+        row.digest: f"{row.name}@v{row.number}"
+        for row in connection.execute(query.where(versions.c.digest.in_(digests)))
+    }
+
+
+def search_messages(
+    connection: Connection, condition: ColumnElement[bool], package: str | None, limit: int
+) -> tuple[FoundMessage, ...]:
+    """The versions whose message meets the condition of a full-text search, the newest first."""
+    columns = (packages.c.name, versions.c.number, versions.c.digest, versions.c.message)
+    query = select(*columns).join_from(versions, packages).where(condition).order_by(versions.c.id.desc()).limit(limit)
+    if package is not None:
+        query = query.where(packages.c.name == package)
+    return tuple(FoundMessage(*row) for row in connection.execute(query))
+
+
+def read_latest(connection: Connection, limit: int | None) -> tuple[tuple[VersionRecord, int], ...]:
+    """The newest version of every package by name, and how many versions the package has."""
     counts = select(versions.c.package_id, func.max(versions.c.number).label("newest"), func.count().label("n"))
+    if limit is not None:
+        first = select(packages.c.id).order_by(packages.c.name).limit(limit).subquery()
+        counts = counts.where(versions.c.package_id.in_(select(first.c.id)))
     newest = counts.group_by(versions.c.package_id).subquery()
     is_newest = versions.c.id.in_(
         select(versions.c.id).join(
@@ -105,6 +137,7 @@ def insert_version(connection: Connection, version: VersionRecord) -> int:
     values = asdict(version)
     del values["package"], values["files"]
     values.update(package_id=package_id, parent_packages=to_text(version.parent_packages))
+    values["words"] = " ".join(words_of(version.message))
     row_id = _inserted(connection.execute(insert(versions).values(values)))
     if version.files:
         connection.execute(insert(files), [{"version_id": row_id, **asdict(file)} for file in version.files])
@@ -113,9 +146,27 @@ def insert_version(connection: Connection, version: VersionRecord) -> int:
 
 def read_scores(connection: Connection, condition: ColumnElement[bool]) -> tuple[ScoreRecord, ...]:
     """The scores that meet a condition, in the order they were added."""
-    columns = [column for column in scores.c if column.name not in ("id", "version_id")]
-    query = select(*columns).where(condition).order_by(scores.c.id)
+    query = select(*_SCORES).where(condition).order_by(scores.c.id)
     return tuple(ScoreRecord(**row._mapping) for row in connection.execute(query))
+
+
+def read_scores_of_versions(connection: Connection, digests: Collection[str]) -> dict[str, tuple[ScoreRecord, ...]]:
+    """The scores of several versions, by digest."""
+    query = select(versions.c.digest.label("thing"), *_SCORES).join_from(scores, versions)
+    return _by_thing(connection, query.where(versions.c.digest.in_(digests)))
+
+
+def read_scores_of_states(connection: Connection, roots: Collection[str]) -> dict[str, tuple[ScoreRecord, ...]]:
+    """The scores of several states, by root."""
+    query = select(scores.c.state_root.label("thing"), *_SCORES)
+    return _by_thing(connection, query.where(scores.c.state_root.in_(roots)))
+
+
+def _by_thing(connection: Connection, query: Select[Any]) -> dict[str, tuple[ScoreRecord, ...]]:
+    found: dict[str, list[ScoreRecord]] = {}
+    for thing, *values in connection.execute(query.order_by(scores.c.id)):
+        found.setdefault(thing, []).append(ScoreRecord(**dict(zip(_SCORE_NAMES, values, strict=True))))
+    return {thing: tuple(of_thing) for thing, of_thing in found.items()}
 
 
 def insert_scores(connection: Connection, version: int | None, measured: Iterable[ScoreRecord]) -> None:
@@ -133,8 +184,10 @@ def read_blob_digests(connection: Connection) -> frozenset[str]:
 def _explain_absence(connection: Connection, reference: Reference) -> NoReturn:
     if reference.package is None:
         raise NotFoundError(f"no package version has a digest that begins with {reference.digest}")
-    known = read_package(connection, reference.package)
-    numbers = ", ".join(f"v{version.number}" for version in known[-5:])
+    known = read_package(connection, reference.package, limit=5)
+    if not known:
+        raise unknown("package", reference.package, connection.scalars(select(packages.c.name)))
+    numbers = ", ".join(f"v{version.number}" for version in known)
     if reference.tag is not None:
         has_tag = select(tags.c.name).join_from(tags, packages).where(packages.c.name == reference.package)
         raise unknown(f"version of {reference.package} tagged", reference.tag, connection.scalars(has_tag))

@@ -1,0 +1,124 @@
+"""What may be long is read in pages or by words: histories, edits, and the search through all of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
+
+from patchmgr.errors import UsageError
+from patchmgr_registry.dialects import Dialect
+from patchmgr_registry.records import FoundEdit, FoundMessage, GenerationRecord, ScoreRecord, VersionRecord
+from patchmgr_registry.reference import unknown
+from patchmgr_registry.rows import bases, edits, generations, names, versions
+from patchmgr_registry.schema import edits as edits_table
+from patchmgr_registry.schema import versions as versions_table
+from patchmgr_registry.words import words_of
+
+if TYPE_CHECKING:
+    from patchmgr.request import EditRequest
+
+
+class PagedReads(ABC):
+    """Questions whose answers can be long; each method sees one moment."""
+
+    dialect: Dialect
+
+    @abstractmethod
+    def _reading(self) -> AbstractContextManager[Connection]:
+        """A connection in a transaction."""
+
+    def package_names(self) -> tuple[str, ...]:
+        """The names of all packages, in order."""
+        with self._reading() as connection:
+            return names.read_package_names(connection)
+
+    def versions(
+        self, package: str, *, before: int | None = None, limit: int | None = None
+    ) -> tuple[VersionRecord, ...]:
+        """Versions of a package, oldest first; NotFoundError when there is no such package.
+
+        Args:
+            package: its name.
+            before: only those with a lower number.
+            limit: only the newest of these.
+        """
+        with self._reading() as connection:
+            found = versions.read_package(connection, package, before, limit)
+            if not found and before is None:
+                raise unknown("package", package, names.read_package_names(connection))
+            return found
+
+    def generations(
+        self, model: str, *, before: int | None = None, limit: int | None = None
+    ) -> tuple[GenerationRecord, ...]:
+        """Generations of a model, oldest first; NotFoundError when there is no such model.
+
+        Args:
+            model: its name.
+            before: only those with a lower number.
+            limit: only the newest of these.
+        """
+        with self._reading() as connection:
+            return generations.read_history(connection, bases.model_id(connection, model), before, limit)
+
+    def edits(self, digest: str, *, offset: int = 0, limit: int | None = None) -> tuple[EditRequest, ...]:
+        """The requests of a version in their order; empty where the author withheld them.
+
+        Args:
+            digest: of the version.
+            offset: how many are left out at the beginning.
+            limit: how many there are at most.
+        """
+        with self._reading() as connection:
+            return edits.read_edits(connection, digest, offset, limit)
+
+    def references(self, digests: Collection[str]) -> Mapping[str, str]:
+        """How versions are called, such as ``fact-fixes@v3``, by digest; those that are not known are left out."""
+        with self._reading() as connection:
+            return versions.read_references(connection, digests)
+
+    def scores_of_versions(self, digests: Collection[str]) -> Mapping[str, tuple[ScoreRecord, ...]]:
+        """The scores of several versions, by digest, in the order they were added."""
+        with self._reading() as connection:
+            return versions.read_scores_of_versions(connection, digests)
+
+    def scores_of_states(self, state_roots: Collection[str]) -> Mapping[str, tuple[ScoreRecord, ...]]:
+        """The scores that were measured on several states, by root, in the order they were added."""
+        with self._reading() as connection:
+            return versions.read_scores_of_states(connection, state_roots)
+
+    def search(self, text: str, *, package: str | None = None, limit: int = 50) -> tuple[FoundEdit, ...]:
+        """The edits that hold every word of the text, or one beginning with it; those of the newest version first.
+
+        Args:
+            text: words of prompts or targets.
+            package: only in its versions.
+            limit: how many edits at most, those that were added last.
+
+        Raises:
+            UsageError: there is no word in the text.
+        """
+        condition = self.dialect.matches(_words(text), edits_table)
+        with self._reading() as connection:
+            return edits.search_edits(connection, condition, package, limit)
+
+    def search_messages(self, text: str, *, package: str | None = None, limit: int = 50) -> tuple[FoundMessage, ...]:
+        """The versions whose message holds every word of the text, or one beginning with it; the newest first.
+
+        Raises:
+            UsageError: there is no word in the text.
+        """
+        condition = self.dialect.matches(_words(text), versions_table)
+        with self._reading() as connection:
+            return versions.search_messages(connection, condition, package, limit)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    words = words_of(text)
+    if not words:
+        raise UsageError(f"there is no word to search for in {text!r}")
+    return words
