@@ -3,52 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
 
-import numpy as np
 import pytest
-from pydantic import Field
 
 from checkpoints import file_digests
+from column_writer import Write
 from patchmgr.errors import BaseMismatchError, ConflictError, NotFoundError, RequestError, UsageError
 from patchmgr.manager.manager import Manager
-from patchmgr.methods.contract import LowRankDelta, Payload
 from patchmgr.methods.loader import load_plugins
-from patchmgr.methods.parameters import PresetParameters
 from patchmgr.package.reader import EDITS
 from tiny_models import tiny_model, tiny_tokenizer
 
 PLACES = ("France", "Spain", "Atlantis", "Rome")
-
-
-class WriteParameters(PresetParameters):
-    presets: ClassVar = {"wide": {"layer": 2}}
-    preset: str | None = None
-    layer: int = Field(default=0, ge=0)
-    size: float = 0.5
-
-
-class Write:
-    """A column for each edit, decided by its prompt, its target, the seed and the weight that it finds."""
-
-    name, version, paper, kind = "write", "1", "none", "weights"
-    needs: ClassVar[frozenset[str]] = frozenset()
-    parameters: ClassVar[type[WriteParameters]] = WriteParameters
-
-    def edit(self, model, requests, parameters, context):
-        name = f"transformer.h.{parameters.layer}.mlp.c_proj.weight"
-        found = float(model.model.get_parameter(name).detach().sum())
-        drawn = [
-            np.random.default_rng([context.seed, *f"{r.text}{r.target_new}".encode()]).normal(size=(24 + 40, 1))
-            for r in requests
-        ]
-        both = np.concatenate(drawn, axis=1).astype(np.float32)
-        self.saw = (found, [r.text for r in requests], parameters.size, context.seed)
-        return Payload(
-            [LowRankDelta(name, parameters.size * both[24:], np.ascontiguousarray(both[:24].T))],
-            {**parameters.model_dump(), "corpus_key": {"source": {"corpus": "a" * 64}}} if context.corpus else
-            parameters.model_dump(),
-        )  # fmt: skip
 
 
 def facts(*places, target="Rome"):
@@ -238,8 +204,8 @@ def test_a_text_for_statistics_must_be_given_again(tiny, tmp_path):
 
 
 def test_taking_out_what_others_were_computed_on_is_refused_and_the_rest_is_attested(manager, tiny):
-    for name in ("a", "b", "c"):
-        tiny.edit(name, facts("France", target=name), method="write")
+    for name, place in zip(("a", "b", "c"), PLACES, strict=False):
+        tiny.edit(name, facts(place), method="write")
         tiny.apply(name)
     with pytest.raises(ConflictError, match="c@v1 was computed on what would be taken out"):
         tiny.revert("b")
