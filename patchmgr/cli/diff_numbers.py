@@ -53,7 +53,8 @@ def scores_lines(found: Difference) -> Iterator[str]:
     """A row for each metric; what was measured on given requests says on which."""
     if not found.scores:
         return
-    yield title("scores")
+    data = [(one.a.dataset_sha256, one.b.dataset_sha256) for one in found.scores if one.a and one.b]
+    yield title("scores" if all(a == b for a, b in data) else "scores, each on its own edits")
     shared = any(one.data == "shared" for one in found.scores)
     rows = [
         [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from patchmgr.cli.diff_numbers import answers_lines, change, scores_lines, tensor_summary, weights_lines
@@ -10,7 +10,14 @@ from patchmgr.cli.diff_words import BOLD, added, arrow, changed, counted, counts
 from patchmgr.cli.render import paint, short
 
 if TYPE_CHECKING:
-    from patchmgr.ops.difference.contract import Difference, EditChange, EditsDifference, Side, StackDifference
+    from patchmgr.ops.difference.contract import (
+        Difference,
+        EditChange,
+        EditsDifference,
+        FieldChange,
+        Side,
+        StackDifference,
+    )
 
 _LONGEST = 60
 """Characters of a value; the JSON has the whole."""
@@ -34,7 +41,7 @@ def stat_text(found: Difference) -> str:
     """A line for each part, and one for each tensor."""
     rows: list[tuple[str, str]] = []
     if found.fields:
-        rows.append(("about", ", ".join(field.name for field in found.fields)))
+        rows.append(("about", ", ".join(dict.fromkeys(field.name.partition(".")[0] for field in found.fields))))
     if found.stack is not None and not found.stack.is_empty:
         rows.append(("stack", _stack_summary(found.stack)))
     if found.edits is not None and not found.edits.is_empty:
@@ -62,20 +69,31 @@ def _heading(side: Side) -> str:
 
 
 def _about(found: Difference) -> Iterator[str]:
-    if found.fields:
+    fields = found.fields or ()
+    if fields:
         yield title("about")
-        width = max(len(field.name) for field in found.fields)
-        for field in found.fields:
-            yield f"  {field.name:<{width}}  {arrow(_shown(field.a), _shown(field.b))}"
+        told = [field for field in fields if not _of_one_method(field, fields)]
+        width = max(len(field.name) for field in told)
+        for field in told:
+            nothing = "the base" if field.name == "parent" else "-"
+            yield f"  {field.name:<{width}}  {arrow(_shown(field.a) or nothing, _shown(field.b) or nothing)}"
+        if len(told) < len(fields):
+            yield f"  and {counted(len(fields) - len(told), 'parameter')} that only one of the methods has"
+
+
+def _of_one_method(field: FieldChange, fields: Sequence[FieldChange]) -> bool:
+    """Whether a parameter is there because of the method, and the methods differ."""
+    alone = field.a is None or field.b is None
+    return alone and field.name.startswith(("parameters.", "artefacts.")) and any(f.name == "method" for f in fields)
 
 
 def _shown(value: Any) -> str:
-    """A value of a manifest on one line, digests short."""
+    """A value of a manifest on one line, digests short; nothing for one that is not there."""
     if isinstance(value, dict) and "fingerprint" in value:
         revision = f"@{value['revision'][:12]}" if value["revision"] else ""
         return f"{value['source']}{revision} ({short(value['fingerprint'])})"
     if value in (None, "", []):
-        return "-"
+        return ""
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     if len(text) == 64 and not set(text) - set("0123456789abcdef"):
         return short(text)

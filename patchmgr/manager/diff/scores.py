@@ -31,9 +31,9 @@ def state_scores(manager: Manager, sides: States) -> tuple[ScoreDifference, ...]
     return scores_difference(*(_of_state(manager, side) for side in (sides.a, sides.b)))
 
 
-def _of_package(manager: Manager, side: PackageSide | None) -> Scores:
+def _of_package(manager: Manager, side: PackageSide | None) -> Scores | None:
     if side is None:
-        return Scores((), None)
+        return None
     inside = side.package.scores
     later = manager.registry.scores(side.package.manifest.digest) if _is_registered(manager, side) else ()
     known: list[Score | ScoreRecord] = [*inside, *later]

@@ -92,7 +92,7 @@ def _package(
         **_flat("library", manifest.libraries),
     }
     yield from _base(manifest.base)
-    yield "parent", _Said((sorted(parent.packages), parent.root), below)
+    yield "parent", _Said(sorted(parent.packages), below)
     yield from ((name, _Said(value, value)) for name, value in plain.items())
 
 
@@ -105,11 +105,13 @@ def _base(base: BaseRecord) -> Iterator[tuple[str, _Said]]:
 
 
 def _flat(name: str, value: Any) -> dict[str, Any]:
-    """Nested tables by dotted names.
+    """Nested tables by dotted names, and those in a list by their number.
 
-    >>> _flat("parameters", {"layer": 2, "v": {"steps": 20}})
-    {'parameters.layer': 2, 'parameters.v.steps': 20}
+    >>> _flat("parameters", {"layer": 2, "sites": [{"layer": 1}, {"layer": 4}]})
+    {'parameters.layer': 2, 'parameters.sites.0.layer': 1, 'parameters.sites.1.layer': 4}
     """
+    if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+        value = dict(enumerate(value))
     if not isinstance(value, Mapping):
         return {name: value}
     return {key: inner for part, below in value.items() for key, inner in _flat(f"{name}.{part}", below).items()}

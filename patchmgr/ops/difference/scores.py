@@ -42,12 +42,18 @@ class Scores:
         return dict.fromkeys(digest for digest in found if digest != self.own)
 
 
-def scores_difference(a: Scores, b: Scores) -> tuple[ScoreDifference, ...]:
-    """Every metric whose value is not the same on both sides, by name."""
-    found = list(_pairs(a, a.own, b, b.own, "own"))
-    shared = [digest for digest in a.others if digest in b.others]
-    for digest in sorted(shared):
-        found += _pairs(a, digest, b, digest, "shared")
+def scores_difference(a: Scores | None, b: Scores | None) -> tuple[ScoreDifference, ...]:
+    """Every metric whose value is not the same on both sides, by name.
+
+    What only one side was measured by says nothing of the other, and is left out: but not where the other side is
+    nothing at all (None), and not on requests that both were measured on, where a metric that compares a state with
+    the one before has a value on one side only.
+    """
+    left, right = a or Scores((), None), b or Scores((), None)
+    own = _pairs(left, left.own, right, right.own, "own")
+    found = [one for one in own if a is None or b is None or (one.a is not None and one.b is not None)]
+    for digest in sorted(digest for digest in left.others if digest in right.others):
+        found += _pairs(left, digest, right, digest, "shared")
     return tuple(one for one in found if _value(one.a) != _value(one.b))
 
 
