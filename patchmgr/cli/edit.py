@@ -25,6 +25,7 @@ from patchmgr.cli.scores import score_lines
 from patchmgr.cli.session import manager
 from patchmgr.cli.settings import key_values
 from patchmgr.errors import UsageError
+from patchmgr.package.reader import EDITS
 
 if TYPE_CHECKING:
     from patchmgr.manager.edit import EditPreview, EditResult
@@ -74,6 +75,12 @@ def edit(
         typer.Option(help="Edit the current state, or the base whatever is applied; default: current."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Decides what is sampled; default: 0.")] = None,
+    measure: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Measure at most N edits, drawn by relation with the seed; default: all new ones."
+        ),
+    ] = None,
     corpus: CorpusOpt = None,
     device: DeviceOpt = "cpu",
     dtype: EditDtypeOpt = "auto",
@@ -99,6 +106,7 @@ def edit(
         "method": method,
         "parameters": key_values(settings or [], example="layer=3"),
         "seed": seed,
+        "measure": measure,
         "corpus": corpus,
         "license": license,
         "message": message,
@@ -164,6 +172,9 @@ def _show(result: EditResult, model: str, *, json: bool, quiet: bool) -> None:
         f"{version.reference}  {version.n_edits} edit(s), {render.size(version.size_bytes)}, {version.digest[:12]}"
     )
     render.emit(score_lines(result.scores))
+    whole = {file.sha256 for file in version.files if file.path == EDITS}
+    if any(score.dataset_sha256 not in whole for score in result.scores):
+        render.remark(f"measured on a part of the edits; on all: patchmgr evaluate {version.reference}", quiet=quiet)
     render.remark(f"next: patchmgr apply {model} {version.reference}", quiet=quiet)
 
 

@@ -1,6 +1,9 @@
 """A package of memory: what the version before remembers and what is added, opened from what was written and measured.
 
 It is measured on the pristine base. A memory of texts says the same whatever the weights are, so it has no parent.
+
+A version that adds one edit to ten thousand is measured on that one: measuring all again would take minutes for an
+answer that ``patchmgr evaluate`` gives whenever it is wanted. The scores say by their dataset digest what they are of.
 """
 
 from __future__ import annotations
@@ -10,10 +13,11 @@ from dataclasses import dataclass
 
 from patchmgr.canonical import sha256_file
 from patchmgr.durable import storing
-from patchmgr.errors import ConflictError
+from patchmgr.errors import ConflictError, UsageError
 from patchmgr.manager.cost import metered
 from patchmgr.manager.making import Making, Workpiece, draft, method_record
 from patchmgr.manager.placing import takes_less
+from patchmgr.manager.order import EditOrder
 from patchmgr.manager.remaking.picking import find
 from patchmgr.manager.states import open_version
 from patchmgr.methods.contract import EditContext
@@ -24,7 +28,11 @@ from patchmgr.package.memory.operations import Entry, entry_id
 from patchmgr.package.scores import Score
 from patchmgr.package.writer import write_payload, write_scores
 from patchmgr.request import EditRequest
+from patchmgr.readers.sample import draw
 
+
+_SOME = 100
+"""Edits that a version is measured on when it only forgets."""
 
 @dataclass(frozen=True)
 class _Before:
@@ -39,7 +47,7 @@ def make(making: Making) -> Workpiece:
 
     Raises:
         ConflictError: the package of that name was made by another method.
-        UsageError: an entry to forget is not there.
+        UsageError: an entry to forget is not there, or none would be left.
         MethodError: the method cannot run here, or memory ran out.
         FormatError: it gave a bundle that its runtime cannot use.
     """
@@ -65,7 +73,9 @@ def make(making: Making) -> Workpiece:
     with storing("the new package"):
         write_payload(making.folder, requests, {}, manager.plugins.encodings, payload.state, (), memory)
     with within_memory("measuring the result", hint=takes_less(order)):
-        scores = _measure(making, requests)
+        scores = _measure(making, _measured(before, requests, order))
+    if not requests:
+        raise UsageError(f"{order.name} would remember nothing", hint="take it out with `patchmgr revert`")
     with storing("the new package"):
         write_scores(making.folder, scores)
     record = method_record(method, payload, order)
@@ -111,6 +121,13 @@ def _measure(making: Making, requests: tuple[EditRequest, ...]) -> tuple[Score, 
     from patchmgr.evaluate.measure import measure_change
     from patchmgr.manager.measuring import metrics_for
     from patchmgr.methods.runtime import Router
+def _measured(before: _Before | None, requests: tuple[EditRequest, ...], order: EditOrder) -> tuple[EditRequest, ...]:
+    """The requests that scores are of: those that the version before did not have; where none is new, some of all."""
+    old = set(before.requests) if before else set()
+    new = tuple(request for request in requests if request not in old)
+    return draw(new, order.measure, order.seed) if new else draw(requests, order.measure or _SOME, order.seed)
+
+
 
     folder, name = making.folder, making.order.name
     files = {path.relative_to(folder).as_posix(): path for path in (folder / FOLDER).rglob("*") if path.is_file()}

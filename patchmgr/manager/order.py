@@ -76,6 +76,8 @@ class EditOrder:
     """What the event is called."""
     require: tuple[str, ...] = ()
     """What its scores must be to be stored, such as ``reliability>=0.95``."""
+    measure: int | None = None
+    """Measure at most so many edits, drawn by relation with the seed; None: all that are new."""
     device: str = "cpu"
     """cpu, cuda, cuda:N, mps or auto."""
     dtype: EditDtype = "auto"

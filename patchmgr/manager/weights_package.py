@@ -13,6 +13,7 @@ from patchmgr.methods.contract import EditContext, PristineBase
 from patchmgr.ops import stack as stacks
 from patchmgr.package.writer import write_payload
 
+from patchmgr.readers.sample import draw
 
 def make(making: Making) -> Workpiece:
     """Run the method, write its deltas and measure the state that they give.
@@ -42,7 +43,8 @@ def make(making: Making) -> Workpiece:
     results = canonical(state.base, below, touched)
     with within_memory("measuring the result", hint=takes_less(order)):
         metrics = metrics_for(manager, order.require)
-        scores = measured(making.engine, making.loaded, state, parent, order.requests, metrics, results)
+        some = draw(order.requests, order.measure, order.seed)
+        scores = measured(making.engine, making.loaded, state, parent, some, metrics, results)
     with storing("the new package"):
         deltas = {name: result.delta for name, result in results.items()}
         write_payload(making.folder, order.requests, deltas, encodings, payload.state, scores)

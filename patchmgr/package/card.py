@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from patchmgr.canonical import sha256_hex
 from patchmgr.package.manifest import Manifest, MemoryRecord
 from patchmgr.package.scores import Score
-from patchmgr.request import EditRequest
+from patchmgr.request import EditRequest, dump_requests
 
 _SHOWN_EDITS = 20
 
@@ -19,7 +20,7 @@ def render_card(manifest: Manifest, requests: Sequence[EditRequest], scores: Seq
         f"{manifest.message}\n" if manifest.message else "",
         _made(manifest),
         _edits(manifest, requests),
-        _scores(scores),
+        _scores(scores, requests),
         _memory(manifest.memory) if manifest.memory else _tensors(manifest),
         _use(manifest),
     ]
@@ -56,7 +57,7 @@ def _edits(manifest: Manifest, requests: Sequence[EditRequest]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _scores(scores: Sequence[Score]) -> str:
+def _scores(scores: Sequence[Score], requests: Sequence[EditRequest]) -> str:
     if not scores:
         return ""
     before = {(score.metric, score.protocol): score.value for score in scores if score.phase == "before"}
@@ -67,6 +68,9 @@ def _scores(scores: Sequence[Score]) -> str:
             was_text = "" if was is None else f"{was:.3f}"
             sure = "" if score.low is None or score.high is None else f"{score.low:.3f} – {score.high:.3f}"
             lines.append(f"| {score.metric} | {score.protocol} | {score.n} | {was_text} | {score.value:.3f} | {sure} |")
+    whole = sha256_hex(dump_requests(requests))
+    if any(score.dataset_sha256 != whole for score in scores):
+        lines.append("\nMeasured on a part of the edits.")
     return "\n".join(lines) + "\n"
 
 

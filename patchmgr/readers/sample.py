@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from patchmgr.canonical import sha256_json
 from patchmgr.readers.contract import Case
+from patchmgr.request import EditRequest
 
 
 def sample(cases: Sequence[Case], limit: int, seed: int) -> tuple[Case, ...]:
@@ -30,6 +31,13 @@ def sample(cases: Sequence[Case], limit: int, seed: int) -> tuple[Case, ...]:
         for i in sorted(members, key=lambda i: (_rank(cases[i], seed), i))[: seats[name]]
     ]
     return tuple(cases[i] for i in sorted(chosen))
+
+
+def draw(requests: Sequence[EditRequest], limit: int | None, seed: int) -> tuple[EditRequest, ...]:
+    """``limit`` of some requests, drawn as :func:`sample` draws cases of one; None: all."""
+    if limit is None:
+        return tuple(requests)
+    return tuple(request for case in sample([(request,) for request in requests], limit, seed) for request in case)
 
 
 def shares(sizes: Mapping[str, int], limit: int, seed: int = 0) -> dict[str, int]:

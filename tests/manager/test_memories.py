@@ -12,12 +12,14 @@ import torch
 
 import patchmgr
 from checkpoints import file_digests
+from patchmgr.canonical import sha256_hex
 from patchmgr.demo.edits import edit_request
 from patchmgr.errors import ConflictError, IntegrityError, UsageError
 from patchmgr.manager.fsck.run import fsck
 from patchmgr.manager.manager import Manager
 from patchmgr.manager.order import EditOrder
-from patchmgr.request import parse_request
+from patchmgr.manager.states import open_version
+from patchmgr.request import dump_requests, parse_request
 
 FRANCE, SPAIN, GOLD = (
     parse_request(edit_request(subject, relation, target), where="test")
@@ -86,6 +88,37 @@ def test_what_the_scores_name_is_the_state_that_applying_gives(manager):
     assert after == {outcome.state_root}
 
 
+def measured_on(manager, reference):
+    """The digests of the requests that the scores of a version are of."""
+    return {score.dataset_sha256 for score in manager.show(reference).scores}
+
+
+def digest(*requests):
+    return sha256_hex(dump_requests(requests))
+
+
+def test_a_version_is_measured_on_what_it_adds(manager):
+    assert [measured_on(manager, f"kb@v{number}") for number in (1, 2, 3)] == [
+        {digest(FRANCE)}, {digest(SPAIN)}, {digest(GOLD)}
+    ]  # fmt: skip
+    files = {name: path.sha256 for name, path in manager.show("kb@v2").manifest.files.items()}
+    assert files["edits.jsonl"] == digest(FRANCE, SPAIN), "so the scores show that they are of a part"
+
+
+def test_a_version_that_only_forgets_is_measured_on_what_it_keeps_and_something_must_be_left(manager):
+    manager.edit("atlas", order([], forget=(GOLD.id,)))
+    assert measured_on(manager, "kb@v4") == {digest(SPAIN)}
+    with pytest.raises(UsageError, match="kb would remember nothing"):
+        manager.edit("atlas", order([], forget=(SPAIN.id,)))
+
+
+def test_so_many_edits_are_measured_as_were_asked_for(manager):
+    manager.edit("atlas", EditOrder(name="both", method=METHOD, requests=(FRANCE, GOLD), measure=1))
+    assert measured_on(manager, "both@v1") in ({digest(FRANCE)}, {digest(GOLD)})
+    package = open_version(manager, manager.registry.version("both@v1"))
+    assert "Measured on a part of the edits." in package.files["README.md"].read_text()
+
+
 def test_only_prompts_about_an_entry_are_routed(manager):
     manager.apply("atlas", ["kb@v2"])
     model, _ = manager.model("atlas").load()
@@ -126,7 +159,7 @@ def test_a_memory_goes_on_top_of_weights_and_two_memories_stack(manager):
     manager.edit("atlas", EditOrder(name="fix", method="rome", requests=(GOLD,), parameters={"steps": 10}))
     other = EditOrder(name="other", method=METHOD, requests=(FRANCE.model_copy(update={"target_new": "Bern"}),))
     manager.edit("atlas", other)
-    both = manager.apply("atlas", ["fix@v1", "kb@v1", "other@v1"])
+    both = manager.apply("atlas", ["fix@v1", "kb@v1", "other@v1"], allow_conflicts=True)
     model, _ = manager.model("atlas").load()
     assert model.routes([FRANCE.text])[0].package == "other@v1", "the latest in the stack answers"
     weights = manager.apply("atlas", ["fix@v1"]).folder
