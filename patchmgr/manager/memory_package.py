@@ -16,8 +16,8 @@ from patchmgr.durable import storing
 from patchmgr.errors import ConflictError, UsageError
 from patchmgr.manager.cost import metered
 from patchmgr.manager.making import Making, Workpiece, draft, method_record
-from patchmgr.manager.placing import takes_less
 from patchmgr.manager.order import EditOrder
+from patchmgr.manager.placing import takes_less
 from patchmgr.manager.remaking.picking import find
 from patchmgr.manager.states import open_version
 from patchmgr.methods.contract import EditContext
@@ -27,12 +27,12 @@ from patchmgr.package.memory.bundle import FOLDER, MemoryBundle, MemoryDraft, bu
 from patchmgr.package.memory.operations import Entry, entry_id
 from patchmgr.package.scores import Score
 from patchmgr.package.writer import write_payload, write_scores
-from patchmgr.request import EditRequest
 from patchmgr.readers.sample import draw
-
+from patchmgr.request import EditRequest
 
 _SOME = 100
 """Edits that a version is measured on when it only forgets."""
+
 
 @dataclass(frozen=True)
 class _Before:
@@ -70,12 +70,12 @@ def make(making: Making) -> Workpiece:
     if memory is None:
         raise TypeError(f"{method.name} is of kind memory and gave no bundle")
     requests = _requests(before, order.requests, memory.entries)
+    if not requests:
+        raise UsageError(f"{order.name} would remember nothing", hint="take it out with `patchmgr revert`")
     with storing("the new package"):
         write_payload(making.folder, requests, {}, manager.plugins.encodings, payload.state, (), memory)
     with within_memory("measuring the result", hint=takes_less(order)):
         scores = _measure(making, _measured(before, requests, order))
-    if not requests:
-        raise UsageError(f"{order.name} would remember nothing", hint="take it out with `patchmgr revert`")
     with storing("the new package"):
         write_scores(making.folder, scores)
     record = method_record(method, payload, order)
@@ -116,11 +116,6 @@ def _requests(
     return tuple(known[entry.id] for entry in entries)
 
 
-def _measure(making: Making, requests: tuple[EditRequest, ...]) -> tuple[Score, ...]:
-    """Scores before and after, by the bundle as it was written."""
-    from patchmgr.evaluate.measure import measure_change
-    from patchmgr.manager.measuring import metrics_for
-    from patchmgr.methods.runtime import Router
 def _measured(before: _Before | None, requests: tuple[EditRequest, ...], order: EditOrder) -> tuple[EditRequest, ...]:
     """The requests that scores are of: those that the version before did not have; where none is new, some of all."""
     old = set(before.requests) if before else set()
@@ -128,6 +123,11 @@ def _measured(before: _Before | None, requests: tuple[EditRequest, ...], order: 
     return draw(new, order.measure, order.seed) if new else draw(requests, order.measure or _SOME, order.seed)
 
 
+def _measure(making: Making, requests: tuple[EditRequest, ...]) -> tuple[Score, ...]:
+    """Scores before and after, by the bundle as it was written."""
+    from patchmgr.evaluate.measure import measure_change
+    from patchmgr.manager.measuring import metrics_for
+    from patchmgr.methods.runtime import Router
 
     folder, name = making.folder, making.order.name
     files = {path.relative_to(folder).as_posix(): path for path in (folder / FOLDER).rglob("*") if path.is_file()}

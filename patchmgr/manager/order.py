@@ -74,10 +74,10 @@ class EditOrder:
     """A memory remembers nothing of the version before."""
     action: str = "edit"
     """What the event is called."""
-    require: tuple[str, ...] = ()
-    """What its scores must be to be stored, such as ``reliability>=0.95``."""
     measure: int | None = None
     """Measure at most so many edits, drawn by relation with the seed; None: all that are new."""
+    require: tuple[str, ...] = ()
+    """What its scores must be to be stored, such as ``reliability>=0.95``."""
     device: str = "cpu"
     """cpu, cuda, cuda:N, mps or auto."""
     dtype: EditDtype = "auto"

@@ -12,8 +12,8 @@ from patchmgr.manager.touched import touched_tensors
 from patchmgr.methods.contract import EditContext, PristineBase
 from patchmgr.ops import stack as stacks
 from patchmgr.package.writer import write_payload
-
 from patchmgr.readers.sample import draw
+
 
 def make(making: Making) -> Workpiece:
     """Run the method, write its deltas and measure the state that they give.
