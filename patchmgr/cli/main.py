@@ -12,6 +12,7 @@ from patchmgr import __version__
 from patchmgr.cli import (
     audit,
     bisect,
+    blame,
     changes,
     compare,
     convert,
@@ -46,6 +47,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare.compare,
     "harness": harness.harness,
     "bisect": bisect.bisect,
+    "blame": blame.blame,
     "convert": convert.convert,
     "show": show.show,
     "list": listing.list_packages,

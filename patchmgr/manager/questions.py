@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Unpack
 
 if TYPE_CHECKING:
     from patchmgr.manager.bisect.contract import Bisection, BisectOrder
+    from patchmgr.manager.blame.contract import Blame, TensorBlame
     from patchmgr.manager.compare import ComparisonOrder
     from patchmgr.manager.convert import Reading
     from patchmgr.manager.evaluate import Evaluation, EvaluationOrder
@@ -119,6 +120,18 @@ class Questions:
         from patchmgr.manager.bisect.run import bisect
 
         return bisect(self._manager, model, order)
+
+    def blame(self, model: str, prompt: str, *, target: str | None = None, exhaustive: bool = False) -> Blame:
+        """Which package and edit answers a prompt; see :func:`patchmgr.manager.blame.prompt.blame_prompt`."""
+        from patchmgr.manager.blame.prompt import blame_prompt
+
+        return blame_prompt(self._manager, model, prompt, target=target, exhaustive=exhaustive)
+
+    def blame_tensor(self, model: str, name: str) -> TensorBlame:
+        """Which packages wrote a tensor; see :func:`patchmgr.manager.blame.tensor.blame_tensor`."""
+        from patchmgr.manager.blame.tensor import blame_tensor
+
+        return blame_tensor(self._manager, model, name)
 
     def list_packages(self) -> tuple[PackageRecord, ...]:
         """Every package with its newest version."""
