@@ -115,6 +115,6 @@ def _differing(a: EditRequest, b: EditRequest) -> tuple[str, ...]:
 def _entries(a: Sequence[Entry], b: Sequence[Entry]) -> tuple[EntryChange, ...]:
     same_id, same_prompt, removed, added = _matched(a, b, (lambda entry: entry.id, lambda entry: entry.prompt))
     pairs = [(one, other) for one, other in (*same_id, *same_prompt) if one != other]
-    alone: list[tuple[Entry | None, Entry | None]] = [(one, None) for one in removed]
-    alone += [(None, one) for one in added]
-    return tuple(EntryChange(one, other) for one, other in (*pairs, *alone))
+    changes = [EntryChange(one, None) for one in removed] + [EntryChange(None, one) for one in added]
+    alone = sorted(changes, key=lambda change: next(entry.id for entry in (change.a, change.b) if entry is not None))
+    return (*(EntryChange(one, other) for one, other in pairs), *alone)
