@@ -44,7 +44,8 @@ def read_memories(folder: Path) -> tuple[EditPackage, ...]:
     """The memory packages of a checkpoint folder, in the order of the stack, every byte checked.
 
     Raises:
-        FormatError: ``patchmgr.json`` is malformed or of an unknown version.
+        FormatError: ``patchmgr.json`` is malformed, not as it was written, or of an unknown version.
+        NotFoundError: a package that it names is not there.
         IntegrityError: a package is not the one that it names, or a file of it is not what its digest says.
     """
     if not has_memories(folder):
@@ -52,9 +53,11 @@ def read_memories(folder: Path) -> tuple[EditPackage, ...]:
     found = []
     for record in _records(folder / MARK):
         package = EditPackage.read(folder / record["folder"])
-        if package.manifest.digest != record["digest"]:
+        manifest = package.manifest
+        if (manifest.digest, manifest.reference) != (record["digest"], record["reference"]):
             raise IntegrityError(
-                f"{record['folder']} is {package.manifest.digest[:12]}…, {MARK} says {record['digest'][:12]}…",
+                f"{record['folder']} is {manifest.reference} {manifest.digest[:12]}…, "
+                f"{MARK} says {record['reference']} {record['digest'][:12]}…",
                 hint="write the state again with `patchmgr apply`",
             )
         found.append(package)
@@ -63,13 +66,18 @@ def read_memories(folder: Path) -> tuple[EditPackage, ...]:
 
 def _records(path: Path) -> list[dict[str, Any]]:
     try:
-        value = json.loads(path.read_bytes())
+        data = path.read_bytes()
+        value = json.loads(data)
         version, records = value["format_version"], value["memories"]
         plain = all(record["folder"] == f"{FOLDER}/{record['digest']}" for record in records)
+        canonical = canonical_json(value) == data and set(value) == {"format_version", "memories"}
+        canonical = canonical and all(set(record) == {"digest", "folder", "reference"} for record in records)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FormatError(f"{path} cannot be read ({error})", hint="write the state again") from None
     if version != FORMAT_VERSION:
         raise FormatError(f"{path} has format version {version!r}", hint="upgrade patchmgr")
+    if not canonical:
+        raise FormatError(f"{path} is not as patchmgr writes it", hint="write the state again")
     if not plain:
         raise FormatError(f"{path} names a folder outside {FOLDER}", hint="do not use this model")
     return list(records)

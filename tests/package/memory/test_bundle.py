@@ -6,46 +6,15 @@ import numpy as np
 import pytest
 
 from checkpoints import make_checkpoint
+from memory_packages import KEYS, make_memory_package, memory_draft
 from patchmgr.base.checkpoint import Checkpoint
 from patchmgr.base.digests import DigestCache
 from patchmgr.base.fingerprint import fingerprint
-from patchmgr.errors import FormatError, IntegrityError
-from patchmgr.ops.stack import check_base, root_of, state_root
-from patchmgr.package.manifest import BaseRecord, Manifest, MemoryRecord, MethodRecord, ParentRecord
-from patchmgr.package.memory.bundle import MemoryConfig, MemoryDraft, bundle_root, read_bundle, write_bundle
-from patchmgr.package.memory.operations import operations_after
+from patchmgr.errors import FormatError
+from patchmgr.ops.stack import check_base, root_of
+from patchmgr.package.manifest import Manifest
+from patchmgr.package.memory.bundle import bundle_root, read_bundle, write_bundle
 from patchmgr.package.reader import EditPackage
-from patchmgr.package.writer import seal, write_payload
-from patchmgr.request import EditRequest
-
-REQUESTS = tuple(
-    EditRequest(prompt="The capital of {} is", subject=name, target_new="Rome", id=name) for name in ("France", "Spain")
-)
-KEYS = np.arange(6, dtype=np.float32).reshape(2, 3)
-
-
-def draft(**changes) -> MemoryDraft:
-    config = MemoryConfig(runtime="echo", runtime_version="1", level="text", settings={"threshold": 0.5})
-    given = {"keys": KEYS, "arrays": {"router.safetensors": {"w": KEYS}}, "texts": {"more/words.txt": b"hello"}}
-    return MemoryDraft(config, operations_after((), REQUESTS), **{**given, **changes})
-
-
-def make_memory_package(folder, base, memory=None) -> Manifest:
-    memory = memory or draft()
-    known = fingerprint(Checkpoint.read(base), DigestCache(base / "no-cache-here" / "x"))
-    folder.mkdir()
-    write_payload(folder, REQUESTS, {}, {}, {}, (), memory)
-    manifest = Manifest(
-        name="kb", version=1, author="tests", created="2026-01-02T03:04:05Z", kind="memory",
-        method=MethodRecord(name="echo", version="1"),
-        base=BaseRecord(
-            source="tiny", fingerprint=known.weights_root, config_sha256=known.config_sha256,
-            tokenizer_sha256=known.tokenizer_sha256,
-        ),
-        parent=ParentRecord(root=state_root(known)), files={}, n_edits=2,
-        memory=MemoryRecord(runtime="echo", level=memory.config.level, n_entries=2),
-    )  # fmt: skip
-    return seal(folder, manifest, REQUESTS, ())
 
 
 @pytest.fixture
@@ -61,8 +30,8 @@ def package(tmp_path, base):
 
 def test_what_was_written_is_read(package):
     bundle = read_bundle(package.manifest.reference, package.files)
-    assert bundle.config == draft().config
-    assert bundle.operations == draft().operations
+    assert bundle.config == memory_draft().config
+    assert bundle.operations == memory_draft().operations
     assert [entry.target for entry in bundle.entries] == ["Rome", "Rome"]
     assert np.array_equal(bundle.keys, KEYS)
     assert np.array_equal(bundle.arrays("router.safetensors")["w"], KEYS)
@@ -71,29 +40,12 @@ def test_what_was_written_is_read(package):
     assert package.deltas({}) == {}
 
 
-def test_every_file_of_the_bundle_is_listed_and_no_bit_of_it_can_be_flipped(tmp_path, package):
-    names = [name for name in package.manifest.files if name.startswith("memory/")]
-    assert len(names) == 5
-    for name in names:
-        path = tmp_path / "kb" / name
-        data = path.read_bytes()
-        for bit in range(8 * len(data)):
-            changed = bytearray(data)
-            changed[bit // 8] ^= 1 << bit % 8
-            path.write_bytes(changed)
-            if bit % 41 == 0:  # reading a package reads all of it, so every 41st bit goes that whole way
-                with pytest.raises(IntegrityError, match=name):
-                    EditPackage.read(tmp_path / "kb")
-        path.write_bytes(data)
-    assert EditPackage.read(tmp_path / "kb").manifest == package.manifest
-
-
 def test_the_bundle_counts_for_the_state_and_the_rest_of_the_package_does_not(tmp_path, base, package):
     known = fingerprint(Checkpoint.read(base), DigestCache(base / "no-cache-here" / "x"))
     manifest = package.manifest
     renamed = manifest.model_copy(update={"name": "other", "version": 4})
     assert root_of(known, [manifest]) == root_of(known, [renamed]) != root_of(known, [])
-    other = make_memory_package(tmp_path / "other", base, draft(keys=KEYS + 1))
+    other = make_memory_package(tmp_path / "other", base, memory_draft(keys=KEYS + 1))
     assert root_of(known, [other]) != root_of(known, [manifest])
     assert root_of(known, [other, manifest]) != root_of(known, [manifest, other])
     assert manifest.bundle_root == bundle_root({name: record.sha256 for name, record in manifest.files.items()})
@@ -114,7 +66,7 @@ def test_a_memory_of_texts_goes_on_any_base_and_one_of_activations_does_not(tmp_
 
 def test_keys_that_do_not_fit_the_entries_are_refused(tmp_path, base):
     for number, keys in enumerate([KEYS[:1], KEYS.astype(np.float64), KEYS[0]]):
-        make_memory_package(tmp_path / str(number), base, draft(keys=keys))
+        make_memory_package(tmp_path / str(number), base, memory_draft(keys=keys))
         package = EditPackage.read(tmp_path / str(number))
         with pytest.raises(FormatError, match="one float32 row for each"):
             read_bundle("kb@v1", package.files).check(package.manifest.memory)
@@ -129,7 +81,7 @@ def test_keys_that_do_not_fit_the_entries_are_refused(tmp_path, base):
     ],
 )
 def test_a_config_that_is_not_what_the_page_says_is_refused(tmp_path, change, reason):
-    write_bundle(tmp_path, draft())
+    write_bundle(tmp_path, memory_draft())
     config = tmp_path / "memory" / "memory.json"
     config.write_bytes(change(config.read_bytes()))
     files = {path.relative_to(tmp_path).as_posix(): path for path in tmp_path.rglob("*") if path.is_file()}
