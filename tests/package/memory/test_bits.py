@@ -1,9 +1,9 @@
 """No bit of a memory package can be flipped unnoticed, wherever it lies in it.
 
-The argument has four steps, each a test. Every file beside ``patch.json`` is listed there with its size and SHA-256, and
-what is not listed is refused. No flipped bit of such a file leaves its digest. ``patch.json`` is known by its own digest,
-by which a registry and ``patchmgr.json`` name it. Every bit of ``patchmgr.json`` is fixed by what it names and by the
-canonical form. That reading checks each of these digests is shown on bits spread over all files.
+The argument has four steps, each a test. Every file beside ``patch.json`` is listed there with its size and SHA-256,
+and what is not listed is refused. No flipped bit of such a file leaves its digest. ``patch.json`` is known by its own
+digest, by which a registry and ``patchmgr.json`` name it. Every bit of ``patchmgr.json`` is fixed by what it names
+and by the canonical form. That reading checks each of these digests is shown on bits spread over all files.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def test_every_file_is_listed_with_its_size_and_digest(written):
     }
     assert set(found) == {
         "README.md", "edits.jsonl", "eval.json", "memory/memory.json", "memory/entries.jsonl",
-        "memory/keys.safetensors", "memory/router.safetensors", "memory/more/words.txt", *(f"memory/{name}" for name in ENCODER),
+        "memory/keys.safetensors", "memory/router.safetensors", "memory/more/words.txt",
+        *(f"memory/{name}" for name in ENCODER),
     }  # fmt: skip
 
 
