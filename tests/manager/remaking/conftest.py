@@ -15,7 +15,7 @@ from tiny_models import tiny_model, tiny_tokenizer
 
 def save_tiny(folder: Path, **changes: object) -> Path:
     """A checkpoint of two blocks, or as ``changes`` say."""
-    tiny_model("gpt2", **{"n_layer": 2, **changes}).save_pretrained(folder)
+    tiny_model("gpt2", **{"n_layer": 2, "n_positions": 160, **changes}).save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
     return folder
 

@@ -11,6 +11,7 @@ from patchmgr.errors import GateError, NotFoundError, RequestError, UsageError
 from patchmgr.manager.order import Inherited
 from patchmgr.manager.remaking.alike import taken_over
 from patchmgr.manager.remaking.source import Wishes
+from patchmgr.package.manifest import MethodRecord
 from patchmgr.package.reader import EDITS
 
 
@@ -79,16 +80,14 @@ def test_on_another_base_only_what_somebody_gave_is_kept_and_the_rest_is_derived
     assert again.changed == {}, "on its own base all is as it was"
 
 
-def test_a_manifest_that_does_not_say_what_was_given_tells_it_by_values_that_are_no_defaults(write):
-    class Recorded:
-        class method:
-            given, parameters = None, {"layer": 1, "size": 0.5, "depth": 2, "preset": None, "sites": []}
-
-    found = taken_over(Recorded, write.parameters, other_base=True)
+def test_a_manifest_that_does_not_say_what_was_given_tells_it_by_values_that_are_no_defaults(manager, tiny, write):
+    tiny.edit("fix", facts("France"), method="write")
+    used = {"layer": 1, "size": 0.5, "depth": 2, "preset": None}
+    record = MethodRecord(name="write", version="1", parameters={**used, "sites": []})
+    old = manifest(manager, "fix@v1").model_copy(update={"method": record})
+    assert taken_over(old, write.parameters, other_base=False) == Inherited(used, None)
+    found = taken_over(old, write.parameters, other_base=True)
     assert found == Inherited({"layer": 1}, None), "size is the default, and depth may have been derived"
-    assert taken_over(Recorded, write.parameters, other_base=False).values == {
-        "layer": 1, "size": 0.5, "depth": 2, "preset": None,
-    }  # fmt: skip
 
 
 def test_where_the_old_base_is_gone_it_is_said_that_nothing_is_known_of_it(manager, tiny, deeper_base):

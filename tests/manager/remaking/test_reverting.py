@@ -1,0 +1,140 @@
+"""Reverting single edits, and packages that others were computed on."""
+
+from __future__ import annotations
+
+import pytest
+
+from checkpoints import file_digests
+from manager.remaking.facts import AS_IT_WAS, bytes_of, facts, last_event, manifest, named, stack, texts
+from patchmgr.errors import ConflictError, NotFoundError, UsageError
+from patchmgr.manager.remaking.source import Wishes
+
+
+@pytest.fixture
+def fix(tiny):
+    requests = [*facts("France", id="fr"), *facts("Spain", "Atlantis")]
+    return tiny.edit("fix", requests, method="write", seed=7, size=0.25).version
+
+
+@pytest.fixture
+def piled(tiny):
+    """``a``, ``b`` on it, ``c`` on both; ``d`` beside them."""
+    for name, place, on in (("a", "France", "current"), ("b", "Spain", "current"), ("c", "Rome", "current"),
+                            ("d", "Bern", "base")):  # fmt: skip
+        tiny.edit(name, facts(place), method="write", on=on)
+        tiny.apply(name)
+
+
+# Single edits
+
+
+def test_the_next_version_lacks_the_edit_and_takes_the_place_of_the_old_one(manager, tiny, fix):
+    tiny.edit("below", facts("Rome"), method="write")
+    tiny.apply("fix", "below")
+    done = manager.take_out("tiny", ["fix"], AS_IT_WAS, edits=["fr", "#3"])
+    tiny.edit("alone", facts("Spain"), method="write", seed=7, size=0.25, on="base")
+    assert (done.made.version.reference, texts(manager, "fix@v2")) == ("fix@v2", [("Spain", "Rome")])
+    assert done.made.version.message == "fix@v1 without fr, #3"
+    assert bytes_of(manager, "fix@v2")["weights.safetensors"] == bytes_of(manager, "alone@v1")["weights.safetensors"]
+    assert (done.outcome.added, done.outcome.removed) == (("fix@v2",), ("fix@v1",))
+    assert stack(tiny) == ["below@v1", "fix@v2"]
+    making = next(event for event in manager.events() if event.action == "revert" and named(event, "reverted"))
+    assert (named(making, "package"), named(making, "reverted")) == (["fix@v2"], ["fix@v1"])
+    assert manager.registry.generation("tiny").message == "fix@v1 without fr, #3"
+
+
+def test_it_is_computed_on_what_the_version_was_computed_on(manager, tiny):
+    tiny.edit("below", facts("Rome"), method="write")
+    tiny.apply("below")
+    tiny.edit("fix", facts("France", "Spain"), method="write")
+    tiny.revert("below")
+    done = manager.take_out("tiny", ["fix@v1"], AS_IT_WAS, edits=["#1"], apply=False)
+    assert (done.outcome, manifest(manager, "fix@v2").parent) == (None, manifest(manager, "fix@v1").parent)
+    assert stack(tiny) == []
+    with pytest.raises(NotFoundError, match="fix@v2 is not applied"):
+        manager.take_out("tiny", ["fix"], AS_IT_WAS, edits=["#1"])
+
+
+def test_a_memory_forgets_the_edit_by_a_tombstone(manager, tiny):
+    tiny.edit("kb", [*facts("France", id="fr"), *facts("Spain")], method="ike")
+    tiny.apply("kb")
+    manager.take_out("tiny", ["kb"], AS_IT_WAS, edits=["The capital of Spain is"])
+    assert (texts(manager, "kb@v2"), stack(tiny)) == ([("France", "Rome")], ["kb@v2"])
+    entries = next(file for file in manager.registry.version("kb@v2").files if file.path == "memory/entries.jsonl")
+    assert manager.registry.blobs.path(entries.sha256).read_text().count("tombstone") == 1
+    manager.take_out("tiny", ["kb@v1"], AS_IT_WAS, edits=["#1"], apply=False)
+    assert texts(manager, "kb@v3") == [("Spain", "Rome")]
+
+
+def test_what_cannot_be_taken_out_is_refused(manager, tiny, fix):
+    tiny.apply("fix")
+    with pytest.raises(NotFoundError, match="fix@v1 has no edit 'nobody'"):
+        manager.take_out("tiny", ["fix"], AS_IT_WAS, edits=["nobody"])
+    with pytest.raises(UsageError, match="no edit left in fix@v1; revert the whole package"):
+        manager.take_out("tiny", ["fix"], AS_IT_WAS, edits=["#1", "#2", "#3"])
+    with pytest.raises(UsageError, match="edits are taken out of one package"):
+        manager.take_out("tiny", ["fix", "fix"], AS_IT_WAS, edits=["#1"])
+    assert (stack(tiny), manager.registry.next_number("fix")) == (["fix@v1"], 2)
+
+
+# Packages that others were computed on
+
+
+def test_what_was_computed_on_it_is_made_again_on_what_is_left(manager, tiny, piled):
+    done = manager.take_out("tiny", ["a"], AS_IT_WAS, dependants="rebase")
+    assert [each.edit.version.reference for each in done.rebased] == ["b@v2", "c@v2"]
+    assert stack(tiny) == ["d@v1", "b@v2", "c@v2"]
+    digests = {name: manager.registry.version(name).digest for name in ("d@v1", "b@v2")}
+    assert manifest(manager, "b@v2").parent.packages == (digests["d@v1"],)
+    assert manifest(manager, "c@v2").parent.packages == (digests["d@v1"], digests["b@v2"])
+    assert (done.outcome.added, done.outcome.removed) == (("b@v2", "c@v2"), ("a@v1", "b@v1", "c@v1"))
+    rebased = file_digests(tiny.path)
+    tiny.revert("b", "c", "d")
+    tiny.apply("d")
+    for name, place in (("b", "Spain"), ("c", "Rome")):
+        tiny.edit(name, facts(place), method="write")
+        tiny.apply(name)
+    assert file_digests(tiny.path) == rebased, "as if it had never been there"
+
+
+def test_it_is_refused_goes_along_or_stays(manager, tiny, piled):
+    with pytest.raises(ConflictError, match="b@v1, c@v1 was computed on what would be taken out; --cascade"):
+        tiny.revert("a")
+    generation = tiny.status.generation
+    tiny.revert("a", cascade=True)
+    assert stack(tiny) == ["d@v1"]
+    tiny.rollback(generation)
+    done = manager.take_out("tiny", ["a"], AS_IT_WAS, dependants="force")
+    assert stack(tiny) == ["b@v1", "c@v1", "d@v1"]
+    assert set(done.measured.of_packages) == {"b@v1", "c@v1", "d@v1"}
+    scores = manager.registry.scores(manager.registry.version("c").digest)
+    assert scores[-1].state_root == tiny.status.state_root, "what is left is measured again"
+    assert named(last_event(manager, "evaluate"), "model") == ["tiny"]
+
+
+def test_after_force_other_packages_come_and_go_as_ever(manager, tiny, piled):
+    manager.take_out("tiny", ["a"], AS_IT_WAS, dependants="force", measure=False)
+    tiny.edit("e", facts("Atlantis"), method="write", on="base")
+    tiny.apply("e")
+    tiny.revert("d")
+    assert stack(tiny) == ["b@v1", "c@v1", "e@v1"]
+    with pytest.raises(ConflictError, match="c@v1 was computed on what would be taken out"):
+        tiny.revert("b")
+    tiny.revert("b", "c")
+    with pytest.raises(ConflictError, match=r"c@v1 was computed on 2 package.*patchmgr rebase MODEL REF"):
+        tiny.apply("c")
+
+
+def test_an_edit_goes_out_of_a_package_that_others_were_computed_on(manager, tiny, fix):
+    tiny.apply("fix")
+    tiny.edit("upon", facts("Rome"), method="write")
+    tiny.apply("upon")
+    with pytest.raises(ConflictError, match="upon@v1 was computed on"):
+        manager.take_out("tiny", ["fix"], AS_IT_WAS, edits=["fr"])
+    assert manager.registry.next_number("fix") == 2, "nothing was made"
+    preview = manager.check_take_out("tiny", ["fix"], AS_IT_WAS, edits=["fr"], dependants="rebase")
+    assert [(each.reference, each.on) for each in preview.made] == [("fix@v2", ()), ("upon@v2", ("fix@v2",))]
+    manager.take_out("tiny", ["fix"], Wishes(message="wrong"), edits=["fr"], dependants="rebase")
+    assert stack(tiny) == ["fix@v2", "upon@v2"]
+    assert manifest(manager, "upon@v2").parent.packages == (manager.registry.version("fix@v2").digest,)
+    assert [manifest(manager, name).message for name in ("fix@v2", "upon@v2")] == ["wrong", ""]
