@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable
 
 from patchmgr.errors import PatchmgrError
 
+_SHOWN_VERSIONS = 100
+"""Of one package, the newest."""
+
 
 def models(incomplete: str) -> list[str]:
     """Names of models."""
@@ -13,8 +16,18 @@ def models(incomplete: str) -> list[str]:
 
 
 def references(incomplete: str) -> list[str]:
-    """Packages with their newest version."""
-    return _complete(incomplete, _references)
+    """Packages; of the only one that fits its versions, newest first, and its tags."""
+    return _complete(incomplete, lambda: _references(incomplete))
+
+
+def packages(incomplete: str) -> list[str]:
+    """Names of packages."""
+    return _complete(incomplete, _packages)
+
+
+def tags(incomplete: str) -> list[str]:
+    """Tags, as ``package@tag``."""
+    return _complete(incomplete, _tags)
 
 
 def subjects(incomplete: str) -> list[str]:
@@ -46,15 +59,33 @@ def _models() -> list[str]:
         return [model.name for model in manager.registry.models()]
 
 
-def _references() -> list[str]:
+def _references(incomplete: str) -> list[str]:
+    from patchmgr.manager.manager import Manager
+
+    package, at, _ = incomplete.partition("@")
+    with Manager.open() as manager:
+        names = [package] if at else [name for name in manager.registry.package_names() if name.startswith(package)]
+        if len(names) != 1:
+            return names
+        versions = manager.registry.versions(names[0], limit=_SHOWN_VERSIONS)
+        return [
+            *(version.reference for version in reversed(versions)),
+            *(f"{names[0]}@{tag}" for tag in manager.registry.tags(names[0])),
+        ]
+
+
+def _packages() -> list[str]:
     from patchmgr.manager.manager import Manager
 
     with Manager.open() as manager:
-        return [
-            f"{package.name}@v{number}"
-            for package in manager.registry.packages()
-            for number in range(package.latest.number, 0, -1)
-        ]
+        return list(manager.registry.package_names())
+
+
+def _tags() -> list[str]:
+    from patchmgr.manager.manager import Manager
+
+    with Manager.open() as manager:
+        return [f"{package}@{tag}" for package, tags in manager.registry.tagged().items() for tag in tags]
 
 
 def _editors() -> list[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from patchmgr.cli import render
 from patchmgr.cli.options import JsonOpt
@@ -13,15 +15,19 @@ if TYPE_CHECKING:
     from patchmgr_registry import PackageRecord
 
 
-def list_packages(json: JsonOpt = False) -> None:
-    """List the packages of the registry with their newest version.
+def list_packages(
+    limit: Annotated[int | None, typer.Option("--limit", "-n", metavar="N", help="Only the first N.", min=1)] = None,
+    json: JsonOpt = False,
+) -> None:
+    """List the packages of the registry by name, with their newest version.
 
     \b
     Examples:
+      patchmgr list -n 20
       patchmgr list --json
     """
     with manager() as registry:
-        packages = registry.list_packages()
+        packages = registry.list_packages(limit=limit)
     if json:
         render.emit_json({"packages": [_json(package) for package in packages]})
     elif not packages:

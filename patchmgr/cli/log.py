@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from patchmgr.cli import complete, render
+from patchmgr.cli.log_graph import graph_lines
 from patchmgr.cli.options import JsonOpt
 from patchmgr.cli.session import manager
 
 if TYPE_CHECKING:
+    from patchmgr.manager.log import History
     from patchmgr_registry import GenerationRecord, VersionRecord
 
 
 def log(
     name: Annotated[
-        str, typer.Argument(metavar="MODEL|NAME", help="A model or a package.", autocompletion=complete.models)
+        str, typer.Argument(metavar="MODEL|NAME", help="A model or a package.", autocompletion=complete.subjects)
     ],
+    limit: Annotated[int | None, typer.Option("--limit", "-n", metavar="N", help="Only the newest N.", min=1)] = None,
+    graph: Annotated[
+        bool, typer.Option("--graph", help="Draw where rollbacks went back to, and parents of versions.")
+    ] = False,
     json: JsonOpt = False,
 ) -> None:
     """Show the generations of a model, or the versions of a package, newest first.
@@ -27,49 +34,56 @@ def log(
     \b
     Examples:
       patchmgr log atlas
-      patchmgr log fact-fixes
+      patchmgr log atlas --graph
+      patchmgr log fact-fixes -n 10
     """
     with manager() as registry:
-        history = registry.log(name)
-    if json:
-        generations = [
-            {**_generation_json(entry, history.references), "scores": history.scores.get(entry.state_root or "", {})}
-            for entry in history.generations
-        ]
-        versions = [
-            {**_version_json(entry), "scores": history.scores.get(entry.digest, {})} for entry in history.versions
-        ]
-        render.emit_json({"name": name, "entries": generations or versions})
-    elif history.generations:
-        rows = [
-            [
-                *_generation(entry, history.references),
-                _scores(history.scores.get(entry.state_root or "")),
-                entry.message,
-            ]
-            for entry in history.generations
-        ]
-        render.emit(render.table(rows, ["GEN", "WHEN", "ACTION", "STATE", "STACK", "SCORES", "MESSAGE"]))
+        if graph and not json:
+            lines = graph_lines(registry.log(name))
+            render.emit("\n".join(lines[:limit]))
+        elif json:
+            render.emit_json({"name": name, "entries": _json(registry.log(name, limit=limit))})
+        else:
+            _show(registry.log_pages(name, limit=limit))
+
+
+def _show(pages: Iterator[History]) -> None:
+    """Print page by page, as a reader such as ``less`` or ``head`` takes it."""
+    first = next(pages)
+    whole = chain([first], pages)
+    if first.generations:
+        header = ["GEN", "WHEN", "ACTION", "STATE", "STACK", "SCORES", "MESSAGE"]
+        render.emit_table(([_generation(entry, page) for entry in page.generations] for page in whole), header)
     else:
-        rows = [
-            [*_version(entry), _scores(history.scores.get(entry.digest)), entry.message] for entry in history.versions
-        ]
-        render.emit(render.table(rows, ["VERSION", "WHEN", "METHOD", "DIGEST", "EDITS", "SCORES", "MESSAGE"]))
+        header = ["VERSION", "WHEN", "METHOD", "DIGEST", "EDITS", "SCORES", "MESSAGE"]
+        render.emit_table(([_version(entry, page) for entry in page.versions] for page in whole), header)
 
 
-def _generation(entry: GenerationRecord, references: Mapping[str, str]) -> list[object]:
-    stack = ", ".join(references.get(digest, digest[:12]) for digest in entry.packages) or "(base)"
+def _json(history: History) -> list[dict[str, Any]]:
+    generations = [
+        {**_generation_json(entry, history.references), "scores": history.scores.get(entry.state_root or "", {})}
+        for entry in history.generations
+    ]
+    versions = [{**_version_json(entry), "scores": history.scores.get(entry.digest, {})} for entry in history.versions]
+    return generations or versions
+
+
+def _generation(entry: GenerationRecord, page: History) -> list[object]:
+    stack = ", ".join(page.references.get(digest, digest[:12]) for digest in entry.packages) or "(base)"
     action = entry.action if entry.status == "ready" else f"{entry.action} ({entry.status})"
-    return [entry.number, _when(entry.created), action, render.short(entry.state_root or "-"), stack]
+    root, scores = render.short(entry.state_root or "-"), _scores(page.scores.get(entry.state_root or ""))
+    return [entry.number, render.moment(entry.created), action, root, stack, scores, entry.message]
 
 
-def _version(entry: VersionRecord) -> list[object]:
+def _version(entry: VersionRecord, page: History) -> list[object]:
     return [
         f"v{entry.number}",
-        _when(entry.created),
+        render.moment(entry.created),
         entry.method,
         render.short(entry.digest),
         entry.n_edits,
+        _scores(page.scores.get(entry.digest)),
+        entry.message,
     ]
 
 
@@ -87,7 +101,3 @@ def _version_json(entry: VersionRecord) -> dict[str, Any]:
     value = asdict(entry)
     del value["manifest"], value["files"]
     return value
-
-
-def _when(created: str) -> str:
-    return created[:19].replace("T", " ")

@@ -32,10 +32,12 @@ from patchmgr.cli import (
     path,
     plugins,
     render,
+    search,
     show,
     stats,
     status,
     sync,
+    tag,
     verify,
 )
 from patchmgr.errors import PatchmgrError, UsageError
@@ -50,6 +52,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "blame": blame.blame,
     "convert": convert.convert,
     "show": show.show,
+    "search": search.search,
+    "tag": tag.tag,
     "list": listing.list_packages,
     "log": log.log,
     "plan": changes.plan,

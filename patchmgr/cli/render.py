@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import typer
@@ -59,13 +59,27 @@ def table(rows: Sequence[Sequence[object]], header: Sequence[str], *, right: Seq
     a      1
     bb    20
     """
-    cells = [list(header), *[[str(cell) for cell in row] for row in rows]]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    lines = [
-        "  ".join(cell.rjust(width) if i in right else cell.ljust(width) for i, (cell, width) in enumerate(pairs))
-        for pairs in (list(zip(row, widths, strict=True)) for row in cells)
+    return "\n".join(aligned([header, *rows], [0] * len(header), right=right))
+
+
+def emit_table(pages: Iterable[Sequence[Sequence[object]]], header: Sequence[str]) -> None:
+    """Print a table as its rows come, page by page; columns that get wider stay so."""
+    widths = [0] * len(header)
+    for number, rows in enumerate(pages):
+        emit("\n".join(aligned(rows if number else [header, *rows], widths)))
+
+
+def aligned(rows: Iterable[Sequence[object]], widths: list[int], *, right: Sequence[int] = ()) -> list[str]:
+    """Rows as lines; ``widths`` of the columns grow with them."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths[:] = [max(width, *(len(row[i]) for row in cells)) for i, width in enumerate(widths)]
+    return [
+        "  ".join(
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
     ]
-    return "\n".join(line.rstrip() for line in lines)
 
 
 def paint(text: str, code: str, stream: Any = None) -> str:
@@ -79,6 +93,11 @@ def paint(text: str, code: str, stream: Any = None) -> str:
 def short(digest: str) -> str:
     """The first twelve digits of a digest."""
     return digest[:12]
+
+
+def moment(created: str) -> str:
+    """A moment of the registry to the second, in UTC."""
+    return created[:19].replace("T", " ")
 
 
 def size(size_bytes: int) -> str:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from patchmgr.cli import render
-from patchmgr.cli.options import JsonOpt, ReferenceArg
+from patchmgr.cli.options import JsonOpt, QuietOpt, ReferenceArg
 from patchmgr.cli.scores import later_lines, score_lines
 from patchmgr.cli.session import manager
+from patchmgr.errors import UsageError
 
 if TYPE_CHECKING:
-    from patchmgr.manager.show import PackageView
+    from patchmgr.manager.show import Edits, PackageView
     from patchmgr.package.manifest import MemoryRecord
 
 _SHOWN_EDITS = 10
@@ -23,7 +24,12 @@ _SHOWN_EDITS = 10
 def show(
     reference: ReferenceArg,
     edits: Annotated[bool, typer.Option("--edits", help="Print the requests as JSON lines.")] = False,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", metavar="N", help="With --edits: at most so many.", min=1)
+    ] = None,
+    offset: Annotated[int, typer.Option("--offset", metavar="N", help="With --edits: leave out the first.", min=0)] = 0,
     json: JsonOpt = False,
+    quiet: QuietOpt = False,
 ) -> None:
     """Show a package: who made it, what it says, what it touches, how it scored. Every byte is checked.
 
@@ -31,14 +37,17 @@ def show(
     Examples:
       patchmgr show fact-fixes@v1
       patchmgr show fact-fixes@v1 --edits > edits.jsonl
+      patchmgr show fact-fixes@v1 --edits --offset 100 --limit 100 --json
     """
+    if (limit is not None or offset) and not edits:
+        raise UsageError("--limit and --offset go with --edits", hint=f"patchmgr show {reference} --edits")
+    if edits:
+        with manager() as registry:
+            _show_edits(registry.show_edits(reference, offset=offset, limit=limit), json=json, quiet=quiet)
+        return
     with manager() as registry:
         view = registry.show(reference)
-    if edits:
-        render.emit(
-            "\n".join(jsonlib.dumps(request.to_json(), ensure_ascii=False, sort_keys=True) for request in view.requests)
-        )
-    elif json:
+    if json:
         render.emit_json(
             {
                 "manifest": view.manifest.model_dump(mode="json"),
@@ -52,6 +61,21 @@ def show(
         )
     else:
         render.emit(_text(view))
+
+
+def _show_edits(found: Edits, *, json: bool, quiet: bool) -> None:
+    requests = [request.to_json() for request in found.requests]
+    if json:
+        head = {"reference": found.reference, "n_edits": found.n_edits, "offset": found.offset}
+        render.emit_json({**head, "edits": requests})
+        return
+    if requests:
+        render.emit("\n".join(jsonlib.dumps(request, ensure_ascii=False, sort_keys=True) for request in requests))
+    left = found.n_edits - found.offset - len(requests)
+    if found.n_edits and not requests and not found.offset:
+        render.remark(f"the author of {found.reference} withheld its {found.n_edits} edit(s)", quiet=quiet)
+    elif left > 0:
+        render.remark(f"and {left} more: --offset {found.offset + len(requests)}", quiet=quiet)
 
 
 def _memory(memory: MemoryRecord) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from patchmgr.manager.lock.lock import Locked
     from patchmgr.manager.manager import Manager
     from patchmgr.manager.order import EditOrder
+    from patchmgr.manager.tags import TagChange
     from patchmgr.manager.write_out import WrittenOut
     from patchmgr.ops.plan import Plan
     from patchmgr.request import EditRequest
@@ -142,3 +143,15 @@ class Changes:
         from patchmgr.manager.lock.sync import plan_sync
 
         return plan_sync(self._manager, folder, model=model, frozen=frozen)
+
+    def tag(self, reference: str, name: str, *, move: bool = False, dry_run: bool = False) -> TagChange:
+        """Tag a version; see :func:`patchmgr.manager.tags.tag`."""
+        from patchmgr.manager.tags import tag
+
+        return tag(self._manager, reference, name, move=move, dry_run=dry_run)
+
+    def untag(self, text: str, *, dry_run: bool = False) -> TagChange:
+        """Take a tag away; see :func:`patchmgr.manager.tags.untag`."""
+        from patchmgr.manager.tags import untag
+
+        return untag(self._manager, text, dry_run=dry_run)

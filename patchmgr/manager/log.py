@@ -1,9 +1,9 @@
-"""The history of a model or of a package."""
+"""The history of a model or of a package, newest first, a page at a time: it may be long."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,9 @@ from patchmgr_registry import GenerationRecord, VersionRecord
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
+
+PAGE = 500
+"""Entries that are read at once."""
 
 
 @dataclass(frozen=True)
@@ -28,29 +31,68 @@ class History:
     """The newest values of the main metrics, by the digest of a version or the state root of a generation."""
 
 
-def log(manager: Manager, name: str) -> History:
-    """The history of the model of this name, else of the package.
+def log(manager: Manager, name: str, *, limit: int | None = None) -> History:
+    """The history of the model of this name, else of the package; with a limit only its newest entries.
 
     Raises:
         NotFoundError: there is neither.
     """
+    pages = tuple(log_pages(manager, name, limit=limit))
+    return History(
+        name,
+        tuple(entry for page in pages for entry in page.generations),
+        tuple(entry for page in pages for entry in page.versions),
+        {digest: reference for page in pages for digest, reference in page.references.items()},
+        {thing: scores for page in pages for thing, scores in page.scores.items()},
+    )
+
+
+def log_pages(manager: Manager, name: str, *, limit: int | None = None) -> Iterator[History]:
+    """The same in pages of :data:`PAGE` entries, each read when it is asked for.
+
+    Raises:
+        NotFoundError: there is neither such a model nor such a package; when the first page is asked for.
+    """
+    try:
+        manager.registry.model(name)
+    except NotFoundError:
+        page_before = _versions
+    else:
+        page_before = _generations
+    before, left = None, limit
+    while left is None or left > 0:
+        page = page_before(manager, name, before, PAGE if left is None else min(PAGE, left))
+        entries = page.generations or page.versions
+        if not entries:
+            return
+        yield page
+        before, left = entries[-1].number, None if left is None else left - len(entries)
+
+
+def _generations(manager: Manager, name: str, before: int | None, limit: int) -> History:
     registry = manager.registry
-    models = [model.name for model in registry.models()]
-    if name in models:
-        generations = tuple(reversed(registry.generations(name)))
-        digests = dict.fromkeys(digest for generation in generations for digest in generation.packages)
-        found = [registry.version_by_digest(digest) for digest in digests]
-        references = {version.digest: version.reference for version in found if version is not None}
-        roots = {generation.state_root for generation in generations if generation.state_root}
-        scores = {root: headlines(registry.scores_of_state(root)) for root in roots}
-        return History(name, generations=generations, references=references, scores=scores)
-    packages = [package.name for package in registry.packages()]
-    if name in packages:
-        versions = tuple(reversed(registry.versions(name)))
-        scores = {version.digest: headlines(registry.scores(version.digest), own=True) for version in versions}
-        return History(name, versions=versions, scores=scores)
-    close = difflib.get_close_matches(name, [*models, *packages], n=3)
-    raise NotFoundError(
+    found = tuple(reversed(registry.generations(name, before=before, limit=limit)))
+    references = registry.references({digest for generation in found for digest in generation.packages})
+    measured = registry.scores_of_states({generation.state_root for generation in found if generation.state_root})
+    scores = {root: headlines(of_state) for root, of_state in measured.items()}
+    return History(name, generations=found, references=references, scores=scores)
+
+
+def _versions(manager: Manager, name: str, before: int | None, limit: int) -> History:
+    registry = manager.registry
+    try:
+        found = tuple(reversed(registry.versions(name, before=before, limit=limit)))
+    except NotFoundError:
+        raise _neither(manager, name) from None
+    measured = registry.scores_of_versions({version.digest for version in found})
+    scores = {digest: headlines(of_version, own=True) for digest, of_version in measured.items()}
+    return History(name, versions=found, scores=scores)
+
+
+def _neither(manager: Manager, name: str) -> NotFoundError:
+    models = [model.name for model in manager.registry.models()]
+    close = difflib.get_close_matches(name, [*models, *manager.registry.package_names()], n=3)
+    return NotFoundError(
         f"there is neither a model nor a package {name!r}",
         hint=f"did you mean {' or '.join(close)}?" if close else "see `patchmgr list` and `patchmgr model list`",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from patchmgr.manager.harness import HarnessOrder, HarnessReport
     from patchmgr.manager.log import History
     from patchmgr.manager.manager import Manager
-    from patchmgr.manager.show import PackageView
+    from patchmgr.manager.search import Found
+    from patchmgr.manager.show import Edits, PackageView
     from patchmgr.manager.status import ModelStatus
     from patchmgr.methods.contract import LoadedModel
     from patchmgr.readers import Conversion
@@ -133,9 +134,27 @@ class Questions:
 
         return blame_tensor(self._manager, model, name)
 
-    def list_packages(self) -> tuple[PackageRecord, ...]:
-        """Every package with its newest version."""
-        return self._manager.registry.packages()
+    def list_packages(self, *, limit: int | None = None) -> tuple[PackageRecord, ...]:
+        """Every package with its newest version, by name; with a limit the first of them."""
+        return self._manager.registry.packages(limit=limit)
+
+    def show_edits(self, reference: str, *, offset: int = 0, limit: int | None = None) -> Edits:
+        """The requests of a version, a page of them; see :func:`patchmgr.manager.show.show_edits`."""
+        from patchmgr.manager.show import show_edits
+
+        return show_edits(self._manager, reference, offset=offset, limit=limit)
+
+    def search(self, text: str, *, package: str | None = None, limit: int = 50) -> Found:
+        """Find edits and messages by their words; see :func:`patchmgr.manager.search.search`."""
+        from patchmgr.manager.search import search
+
+        return search(self._manager, text, package=package, limit=limit)
+
+    def tags(self, package: str | None = None) -> Mapping[str, Mapping[str, int]]:
+        """The tags of a package, or of all: package to tag to version number."""
+        from patchmgr.manager.tags import tags
+
+        return tags(self._manager, package)
 
     def show(self, reference: str) -> PackageView:
         """Everything known of one package version."""
@@ -143,11 +162,17 @@ class Questions:
 
         return show(self._manager, reference)
 
-    def log(self, name: str) -> History:
-        """The generations of a model, or the versions of a package, newest first."""
+    def log(self, name: str, *, limit: int | None = None) -> History:
+        """The generations of a model, or the versions of a package, newest first; with a limit the newest of them."""
         from patchmgr.manager.log import log
 
-        return log(self._manager, name)
+        return log(self._manager, name, limit=limit)
+
+    def log_pages(self, name: str, *, limit: int | None = None) -> Iterator[History]:
+        """The same, a page at a time; see :func:`patchmgr.manager.log.log_pages`."""
+        from patchmgr.manager.log import log_pages
+
+        return log_pages(self._manager, name, limit=limit)
 
     def events(self, model: str | None = None, *, limit: int | None = None) -> tuple[Event, ...]:
         """The events about a model, or all, oldest first."""

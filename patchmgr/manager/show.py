@@ -33,6 +33,40 @@ class PackageView:
     """What was measured beside the scores in the package: its cost, and the newest of later evaluations."""
 
 
+@dataclass(frozen=True)
+class Edits:
+    """Some of the requests of a version."""
+
+    reference: str
+    n_edits: int
+    """How many the version has, shown here or not."""
+    offset: int
+    requests: tuple[EditRequest, ...]
+    """None of them where the author withheld them."""
+
+
+def show_edits(manager: Manager, reference: str, *, offset: int = 0, limit: int | None = None) -> Edits:
+    """The requests of a version in their order, as the registry has them, or of a package in a folder.
+
+    Args:
+        manager: the registry.
+        reference: which version.
+        offset: how many are left out at the beginning.
+        limit: how many are shown at most.
+
+    Raises:
+        NotFoundError: there is no such package.
+        IntegrityError: of a folder, a file is missing or damaged.
+    """
+    if is_folder(reference):
+        package = EditPackage.read(folder_of(reference))
+        until = None if limit is None else offset + limit
+        return Edits(package.manifest.reference, package.manifest.n_edits, offset, package.requests[offset:until])
+    version = manager.registry.version(reference)
+    requests = manager.registry.edits(version.digest, offset=offset, limit=limit)
+    return Edits(version.reference, version.n_edits, offset, requests)
+
+
 def show(manager: Manager, reference: str) -> PackageView:
     """A package of the registry, or in a folder; every byte is checked.
 
@@ -59,10 +93,6 @@ def show(manager: Manager, reference: str) -> PackageView:
         package.scores,
         len(manifest.to_bytes()) + sum(file.size_bytes for file in manifest.files.values()),
         tags,
-        tuple(
-            model.name
-            for model in manager.registry.models()
-            if manifest.digest in manager.registry.generation(model.name, model.generation).packages
-        ),
+        manager.registry.applied_to(manifest.digest),
         tuple(score for score in kept if measured_thing(score) not in inside),
     )

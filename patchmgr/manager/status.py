@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchmgr.errors import IntegrityError, NotFoundError, UsageError
 from patchmgr.ops.memories import has_memories
-from patchmgr_registry import ModelRecord
+from patchmgr_registry import GenerationRecord, ModelRecord, VersionRecord
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
@@ -47,8 +48,13 @@ def status(manager: Manager, model: str | None) -> tuple[ModelStatus, ...]:
     Raises:
         NotFoundError: there is no such model.
     """
-    records = manager.registry.models() if model is None else (manager.registry.model(model),)
-    return tuple(_status(manager, record) for record in records)
+    registry = manager.registry
+    records = registry.models() if model is None else (registry.model(model),)
+    generations = registry.current_generations(model)
+    versions = registry.versions_by_digest({digest for found in generations.values() for digest in found.packages})
+    return tuple(
+        _status(record, generations[record.name], versions) for record in records if record.name in generations
+    )
 
 
 def path(manager: Manager, model: str, *, weights_only: bool = False) -> Path:
@@ -77,8 +83,7 @@ def path(manager: Manager, model: str, *, weights_only: bool = False) -> Path:
     return found.folder
 
 
-def _status(manager: Manager, record: ModelRecord) -> ModelStatus:
-    generation = manager.registry.generation(record.name, record.generation)
+def _status(record: ModelRecord, generation: GenerationRecord, versions: Mapping[str, VersionRecord]) -> ModelStatus:
     return ModelStatus(
         model=record.name,
         source=record.base.source,
@@ -88,12 +93,12 @@ def _status(manager: Manager, record: ModelRecord) -> ModelStatus:
         changed=generation.created,
         state_root=generation.state_root or "",
         folder=Path(generation.folder or record.base.folder),
-        stack=tuple(_applied(manager, digest) for digest in generation.packages),
+        stack=tuple(_applied(versions, digest) for digest in generation.packages),
     )
 
 
-def _applied(manager: Manager, digest: str) -> AppliedPackage:
-    version = manager.registry.version_by_digest(digest)
+def _applied(versions: Mapping[str, VersionRecord], digest: str) -> AppliedPackage:
+    version = versions.get(digest)
     if version is None:
         raise IntegrityError(f"the registry has lost the package {digest[:12]}", hint="restore a backup of registry.db")
     return AppliedPackage(version.reference, digest, version.method, version.n_edits, version.message)

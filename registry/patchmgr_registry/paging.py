@@ -65,6 +65,24 @@ class PagedReads(ABC):
         with self._reading() as connection:
             return generations.read_history(connection, bases.model_id(connection, model), before, limit)
 
+    def current_generations(self, model: str | None = None) -> Mapping[str, GenerationRecord]:
+        """The current generation of every model, by its name in order; with a name of that model alone."""
+        with self._reading() as connection:
+            return {found.model: found for found in generations.read_current(connection, model)}
+
+    def applied_to(self, digest: str) -> tuple[str, ...]:
+        """The models in whose stack a version is now, by name."""
+        with self._reading() as connection:
+            return generations.read_models_with(connection, digest)
+
+    def versions_by_digest(self, digests: Collection[str]) -> Mapping[str, VersionRecord]:
+        """Several versions, by digest; those that are not known are left out."""
+        with self._reading() as connection:
+            return {
+                found.digest: found
+                for found in versions.read_versions(connection, versions_table.c.digest.in_(digests))
+            }
+
     def edits(self, digest: str, *, offset: int = 0, limit: int | None = None) -> tuple[EditRequest, ...]:
         """The requests of a version in their order; empty where the author withheld them.
 

@@ -65,6 +65,23 @@ def read_generation(connection: Connection, model: str, number: int | None = Non
     return found[0]
 
 
+def read_current(connection: Connection, model: str | None) -> tuple[GenerationRecord, ...]:
+    """The current generation of every model, by its name, or of one."""
+    meant = [generations.c.number == models.c.generation]
+    if model is not None:
+        meant.append(models.c.name == model)
+    return read_generations(connection, *meant)
+
+
+def read_models_with(connection: Connection, digest: str) -> tuple[str, ...]:
+    """The models whose current generation has a version in its stack, by name."""
+    current = models.join(
+        generations, (generations.c.model_id == models.c.id) & (generations.c.number == models.c.generation)
+    )
+    query = select(models.c.name).select_from(current.join(generation_entries).join(versions))
+    return tuple(connection.scalars(query.where(versions.c.digest == digest).order_by(models.c.name)))
+
+
 def find_same_stack(connection: Connection, key: BaseKey, packages: Sequence[str]) -> GenerationRecord | None:
     """A generation, of any model on this base, that was made from these packages in whatever order."""
     n_entries = (
