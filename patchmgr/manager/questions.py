@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from patchmgr.manager.bisect.contract import Bisection, BisectOrder
     from patchmgr.manager.blame.contract import Blame, TensorBlame
     from patchmgr.manager.compare import ComparisonOrder
+    from patchmgr.manager.conflicts import Conflicts, ConflictsOrder
     from patchmgr.manager.convert import Reading
     from patchmgr.manager.evaluate import Evaluation, EvaluationOrder
     from patchmgr.manager.generate import Answer
@@ -112,6 +113,12 @@ class Questions:
 
     def compare(self, model: str, order: ComparisonOrder) -> Comparison:
         """Several methods on one set of edits; see :func:`patchmgr.manager.compare.compare`."""
+    def conflicts(self, words: Sequence[str], order: ConflictsOrder) -> Conflicts:
+        """What packages have to do with each other; see :func:`patchmgr.manager.conflicts.conflicts`."""
+        from patchmgr.manager.conflicts import conflicts
+
+        return conflicts(self._manager, words, order)
+
         from patchmgr.manager.compare import compare
 
         return compare(self._manager, model, order)

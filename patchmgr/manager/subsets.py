@@ -118,6 +118,7 @@ class Subsets:
         self._slots = tuple(dict.fromkeys(slot for part in parts for slot in part.slots.values()))
         self._there: dict[Slot, Which] = dict.fromkeys(self._slots, frozenset())
         self._digests: dict[tuple[Slot, Which], str] = {}
+        self._roots: dict[Which, str] = {}
         self._routers: dict[tuple[int, ...], Router | None] = {}
         self._answers: dict[str, dict[Question, Answer]] = {}
 
@@ -157,12 +158,18 @@ class Subsets:
 
     def state(self, which: Which) -> State:
         """The base with these packages, for whoever brings an engine; errors as those of :meth:`answers`."""
-        self._put(which)
+        if which not in self._roots:
+            self._put(which)
+            self._roots[which] = self._root(which)
+        root = self._roots[which]
+        return State(root, lambda: self._opened(which, root), self._dtype, self._device.partition(":")[0])
+
+    def _root(self, which: Which) -> str:
+        """The root of the state that is in force."""
         touched = {name: slot for index in which for name, slot in self._parts[index].slots.items()}
         digests = {name: self._digests[slot, self._there[slot]] for name, slot in touched.items()}
         chosen = tuple(self._parts[index].package.manifest for index in sorted(which))
-        root = stacks.root_of(self._fingerprint.with_tensors(digests), chosen)
-        return State(root, lambda: self._opened(which, root), self._dtype, self._device.partition(":")[0])
+        return stacks.root_of(self._fingerprint.with_tensors(digests), chosen)
 
     @contextlib.contextmanager
     def _opened(self, which: Which, root: str) -> Iterator[LoadedModel]:
