@@ -92,7 +92,7 @@ def _text(done: Bisection) -> str:
     rows = [[i, look.name, look.verdict, look.why] for i, look in enumerate(done.looks, start=1)]
     log = render.table(rows, ["#", "STATE", "VERDICT", "WHY"])
     n_steps = len(done.line) - 1
-    cost = f"{done.found.n_evaluations} evaluation(s) for {n_steps} step(s)"
+    cost = f"{done.n_evaluations} evaluation(s) for {n_steps} step(s)"
     if done.found.agreed is not None:
         which = "a good state" if done.found.agreed == "good" else "a bad state"
         end = done.line[-1 if done.found.agreed == "good" else 0].name
@@ -105,11 +105,12 @@ def _text(done: Bisection) -> str:
 
 def _named(turn: Turn) -> str:
     """The packages of a step, those that went with a minus."""
-    found = [f"{'-' if one.left else ''}{one.manifest.reference}" for one in turn.suspects]
+    found = " ".join(f"{'-' if one.left else ''}{one.manifest.reference}" for one in turn.suspects)
     generation = turn.after.generation
     if generation is None:
-        return ", ".join(found)
-    return f"generation {generation.number} ({' '.join([generation.action, *found])})"
+        return found
+    among = f" of {turn.n_moved} packages" if turn.n_moved > len(turn.suspects) else ""
+    return f"generation {generation.number} ({generation.action} {found}{among})"
 
 
 def _turn_text(turn: Turn) -> str:
@@ -127,15 +128,15 @@ def _json(done: Bisection) -> dict[str, Any]:
         "model": done.model,
         "over": done.order.over,
         "n_steps": found.n_steps,
-        "n_evaluations": found.n_evaluations,
-        "n_skipped": len(found.judged) - found.n_evaluations,
+        "n_evaluations": done.n_evaluations,
+        "n_skipped": len(done.looks) - done.n_evaluations,
         "found": done.turn is not None,
         "agreed": found.agreed,
         "turned": None if done.turn is None else _turn_json(done.turn),
         "candidates": [_turn_json(turn) for turn in done.turns],
         "log": [
-            {"state": state, "name": look.name, "verdict": look.verdict, "why": look.why, "state_root": look.state_root}
-            for (state, _), look in zip(found.judged, done.looks, strict=True)
+            {"name": look.name, "verdict": look.verdict, "why": look.why, "state_root": look.state_root}
+            for look in done.looks
         ],
     }
 
@@ -144,6 +145,7 @@ def _turn_json(turn: Turn) -> dict[str, Any]:
     return {
         "before": _state_json(turn.before),
         "after": _state_json(turn.after),
+        "n_moved": turn.n_moved,
         "packages": [
             {**suspect_json(one.manifest, one.edits), "moved": "removed" if one.left else "added"}
             for one in turn.suspects

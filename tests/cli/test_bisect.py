@@ -37,7 +37,8 @@ def test_json_has_the_package_the_edits_and_the_log(run):
     (package,) = found["turned"]["packages"]
     assert (package["reference"], package["moved"], package["author"]) == ("p2@v1", "added", "tests")
     assert package["edits"][0]["subject"] == "Town 2"
-    assert [entry["state"] for entry in found["log"]] == [3, 0, 2, 1]
+    names = [entry["name"] for entry in found["log"]]
+    assert names == ["3 of 3, to p3@v1", "the base", "2 of 3, to p2@v1", "1 of 3, to p1@v1"]
     assert [entry["verdict"] for entry in found["log"]] == ["bad", "good", "bad", "good"]
     assert (found["n_evaluations"], found["n_skipped"], found["n_steps"]) == (4, 0, 3)
 

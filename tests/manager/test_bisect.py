@@ -14,10 +14,11 @@ from checkpoints import file_digests
 from patchmgr.demo.edits import edit_request
 from patchmgr.errors import IntegrityError, NotFoundError, PatchmgrError, RequestError, UsageError
 from patchmgr.live import load
-from patchmgr.manager.bisect.contract import BisectOrder, Command, Expectation, Gate, LineState
-from patchmgr.manager.bisect.in_memory import in_one_row
-from patchmgr.manager.bisect.line import check_root, parents_first
+from patchmgr.manager.bisect.contract import BisectOrder, Command, Expectation, Gate, LineState, Suspect, Turn
+from patchmgr.manager.bisect.in_memory import in_one_row, places_in
+from patchmgr.manager.bisect.line import check_root, parents_first, states_within
 from patchmgr.manager.manager import Manager
+from patchmgr.ops.bisect import most_evaluations
 from planted import ANSWER, PROMPT, plant
 
 N, AT = 6, 4
@@ -187,7 +188,7 @@ def test_what_cannot_be_searched_says_so(manager):
 
 
 def package(digest: str, *parents: str, kind: str = "weights") -> SimpleNamespace:
-    return SimpleNamespace(digest=digest, kind=kind, parent=SimpleNamespace(packages=parents))
+    return SimpleNamespace(digest=digest, kind=kind, reference=digest, parent=SimpleNamespace(packages=parents))
 
 
 def test_packages_stand_behind_those_that_they_were_computed_on():
@@ -196,14 +197,37 @@ def test_packages_stand_behind_those_that_they_were_computed_on():
     assert parents_first((b, c, a, d)) == (b, c, a, d)
 
 
+def state_of(*stack: SimpleNamespace) -> LineState:
+    return LineState("", stack, tuple(one.digest for one in stack))
+
+
 def test_states_in_one_row_keep_the_order_of_their_memories():
     a, b = package("a", kind="memory"), package("b", kind="memory")
     w, x = package("w"), package("x")
-    stacks = [(), (a, w), (w, a, x, b), (b, w, a), (x, b)]
-    line = [LineState("", stack, tuple(one.digest for one in stack)) for stack in stacks]
-    row, places = in_one_row(line)
-    for stack, which in zip(stacks, places, strict=True):
-        made = [row[i] for i in sorted(which)]
-        assert {one.digest for one in made} == {one.digest for one in stack}
-        assert [one for one in made if one.kind == "memory"] == [one for one in stack if one.kind == "memory"]
-    assert [one.digest for one in row] == ["a", "w", "x", "b", "a"]
+    line = [state_of(*stack) for stack in ((), (a, w), (w, a, x, b), (b, w, a), (x, b))]
+    row = in_one_row(line)
+    assert [digest for digest, _ in row.values()] == ["a", "w", "x", "b", "a"]
+    for state in (*line, state_of(w, b), state_of(b, a, x)):
+        made = [row[place][1] for place in sorted(places_in(row, state))]
+        assert {one.digest for one in made} == set(state.digests)
+        assert [one for one in made if one.kind == "memory"] == [one for one in state.stack if one.kind == "memory"]
+
+
+def test_a_step_of_several_packages_is_walked_one_package_at_a_time():
+    a, b, c, d, e = package("a"), package("b", "a"), package("c"), package("d", "e"), package("e")
+    moved = [Suspect(one, (), left=one in (a, b)) for one in (d, e, a, b)]
+    turn = Turn(state_of(a, b, c), state_of(c, d, e), tuple(moved), 4)
+    within = [state.digests for state in states_within(turn)]
+    assert within == [("a", "b", "c"), ("a", "c"), ("c",), ("c", "e"), ("c", "d", "e")]
+
+
+def test_a_change_of_several_packages_is_narrowed_to_the_one_that_did_it(manager):
+    manager.rollback("atlas", 2)
+    manager.rollback("atlas", N, message="all at once")
+    order = BisectOrder(KEEPS, over="generations", good=str(N + 1))
+    done = manager.bisect("atlas", order)
+    assert done.turn is not None
+    assert [one.manifest.name for one in done.turn.suspects] == [f"p{AT}"]
+    assert (done.turn.n_moved, done.turn.after.name) == (N - 2, f"generation {N + 2}")
+    assert done.n_evaluations <= most_evaluations(1) + ceil(log2(N - 2))
+    assert roots(manager)[AT] in {look.state_root for look in done.looks}

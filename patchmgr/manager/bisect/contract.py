@@ -72,7 +72,7 @@ class LineState:
     """One state of the line that is searched."""
 
     name: str
-    """Such as ``the base``, ``3 of 40, to fact-fixes@v2``, ``generation 7``."""
+    """Such as ``the base``, ``3 of 40, to fact-fixes@v2``, ``generation 7``, ``generation 7, to fact-fixes@v2``."""
     stack: Stack
     digests: tuple[str, ...]
     """Of its packages, in their order."""
@@ -111,6 +111,9 @@ class Turn:
     before: LineState
     after: LineState
     suspects: tuple[Suspect, ...]
+    """The one package that did it; several where states between them had to be skipped."""
+    n_moved: int
+    """How many packages came or went in the step."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ class Bisection:
     line: tuple[LineState, ...]
     found: Found
     looks: tuple[Look, ...]
-    """In the order in which they were taken."""
+    """In the order in which they were taken, those within a step last."""
     turns: tuple[Turn, ...]
     """One where it was found; several where states between were skipped; none where both ends agree."""
 
@@ -130,3 +133,8 @@ class Bisection:
     def turn(self) -> Turn | None:
         """The step that turned it, a good state judged before it and a bad one behind; None: not told."""
         return self.turns[0] if self.found.step is not None else None
+
+    @property
+    def n_evaluations(self) -> int:
+        """How many states were judged, those aside that had to be skipped."""
+        return sum(look.verdict != "skip" for look in self.looks)

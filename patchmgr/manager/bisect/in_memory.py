@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from patchmgr.errors import RequestError, UsageError
@@ -15,7 +15,6 @@ from patchmgr.manager.evaluate import EvaluationOrder, parse_requirements
 from patchmgr.manager.subsets import Subsets, Which
 from patchmgr.metrics.contract import Answers, Dataset, Free, Metric
 from patchmgr.metrics.equations import starts_with_target
-from patchmgr.ops.stack import Stack
 from patchmgr.package.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -27,27 +26,40 @@ Judged = tuple[bool, str, str]
 Judge = Callable[[Which], Judged]
 
 
-def in_one_row(line: Sequence[LineState]) -> tuple[Stack, tuple[Which, ...]]:
-    """All packages of a line in one row, and the places that make up each state, its memories in their order.
+def in_one_row(line: Iterable[LineState]) -> dict[int, tuple[str, Manifest]]:
+    """All packages of some states in one row: place to digest and manifest.
 
-    A memory that changed its place in the course of history stands in the row more than once.
+    A memory that changed its place in the course of history stands in it more than once, so that the memories of every
+    state are found in their order.
     """
     row: dict[int, tuple[str, Manifest]] = {}
-    found = []
     for state in line:
-        places: set[int] = set()
         last = -1
         for digest, manifest in zip(state.digests, state.stack, strict=True):
-            least = last if manifest.kind == "memory" else -1
-            place = next((i for i, (known, _) in row.items() if known == digest and i > least), len(row))
+            place = _place(row, digest, manifest, last)
             row[place] = (digest, manifest)
-            places.add(place)
             last = place if manifest.kind == "memory" else last
-        found.append(frozenset(places))
-    return tuple(manifest for _, manifest in row.values()), tuple(found)
+    return row
 
 
-def looked_at(subsets: Subsets, judge: Judge, state: LineState, which: Which) -> Look:
+def places_in(row: dict[int, tuple[str, Manifest]], state: LineState) -> Which:
+    """The places of the row that make up a state whose packages stand in it."""
+    places: set[int] = set()
+    last = -1
+    for digest, manifest in zip(state.digests, state.stack, strict=True):
+        place = _place(row, digest, manifest, last)
+        places.add(place)
+        last = place if manifest.kind == "memory" else last
+    return frozenset(places)
+
+
+def _place(row: dict[int, tuple[str, Manifest]], digest: str, manifest: Manifest, last: int) -> int:
+    """Where a package stands, a memory behind the last one; where it would be added when it does not."""
+    least = last if manifest.kind == "memory" else -1
+    return next((place for place, (known, _) in row.items() if known == digest and place > least), len(row))
+
+
+def looked_at(judge: Judge, state: LineState, which: Which) -> Look:
     """What a state of the line is judged to be.
 
     Raises:

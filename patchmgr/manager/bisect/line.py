@@ -37,13 +37,38 @@ def make_line(manager: Manager, state: ModelState, order: BisectOrder) -> tuple[
     return line[good : bad + 1]
 
 
-def turn_at(manager: Manager, line: tuple[LineState, ...], step: int) -> Turn:
+def turn_at(manager: Manager, line: Sequence[LineState], step: int) -> Turn:
     """What a step of the line changed."""
     before, after = line[step - 1], line[step]
     change = stacks.exchange(before.stack, after.stack)
     came = [Suspect(manifest, manager.registry.edits(manifest.digest)) for manifest in change.added]
     went = [Suspect(manifest, manager.registry.edits(manifest.digest), left=True) for manifest in change.removed]
-    return Turn(before, after, (*came, *went))
+    return Turn(before, after, (*came, *went), len(came) + len(went))
+
+
+def states_within(turn: Turn) -> tuple[LineState, ...]:
+    """A step that moved several packages as a line of steps that move one each: first they go, then they come.
+
+    Those that others were computed on go last and come first. The states between were never a model's.
+    """
+    came = {one.manifest.digest for one in turn.suspects if not one.left}
+    going = [one.manifest for one in turn.suspects if one.left]
+    coming = parents_first(tuple(one.manifest for one in turn.suspects if not one.left))
+    line, gone = [turn.before], set[str]()
+    for manifest in reversed(parents_first(tuple(going))):
+        gone.add(manifest.digest)
+        line.append(_part(turn, turn.before, gone, f"less {manifest.reference}"))
+    for manifest in coming:
+        came.remove(manifest.digest)
+        line.append(_part(turn, turn.after, came, f"to {manifest.reference}"))
+    return (*line[:-1], turn.after)
+
+
+def _part(turn: Turn, whole: LineState, without: set[str], what: str) -> LineState:
+    """A state of the line less some packages."""
+    kept = [(one, digest) for one, digest in zip(whole.stack, whole.digests, strict=True) if digest not in without]
+    name = f"{turn.after.name}, {what}"
+    return LineState(name, tuple(one for one, _ in kept), tuple(digest for _, digest in kept))
 
 
 def check_root(state: LineState, root: str) -> None:

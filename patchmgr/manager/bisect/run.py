@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from patchmgr.manager.bisect.contract import Bisection, BisectOrder, Command, Expectation, LineState, Look
-from patchmgr.manager.bisect.line import make_line, turn_at
+from patchmgr.manager.bisect.contract import Bisection, BisectOrder, Command, Expectation, LineState, Look, Turn
+from patchmgr.manager.bisect.line import make_line, states_within, turn_at
 from patchmgr.manager.states import ModelState, read_state
-from patchmgr.ops.bisect import Verdict, most_evaluations
+from patchmgr.ops.bisect import Found, Verdict, most_evaluations
 from patchmgr.ops.bisect import bisect as search
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ def bisect(manager: Manager, model: str, order: BisectOrder) -> Bisection:
     """Find the package of a stack, or the change in a model's history, that turned good into bad.
 
     The line is searched as :func:`patchmgr.ops.bisect.bisect` says: with at most ⌈log₂ n⌉ + 1 states judged, skipped
-    ones aside, and one or two more where the ends are checked first. The model stays as it is.
+    ones aside, and one or two more where the ends are checked first. A change that moved m packages at once is searched
+    in the same way, with ⌈log₂ m⌉ more, for its ends are known. The model stays as it is.
 
     Raises:
         UsageError: the order says too little, or contradicts itself.
@@ -32,37 +34,63 @@ def bisect(manager: Manager, model: str, order: BisectOrder) -> Bisection:
     """
     state = read_state(manager, model)
     line = make_line(manager, state, order)
-    looks: list[Look] = []
     with _opened(manager, state, order, line) as look:
+        found, looks = _searched(manager, line, look, order.check_ends)
+        turns = [turn_at(manager, line, step) for step in found.steps]
+        if found.step is not None and turns[0].n_moved > 1:
+            turns[0], more = _narrowed(manager, turns[0], look)
+            looks += more
+    return Bisection(model, order, line, found, tuple(looks), tuple(turns))
 
-        def judge(number: int) -> Verdict:
-            manager.progress(len(looks), most_evaluations(len(line) - 1), f"judging {line[number].name}")
-            looks.append(look(number))
-            return looks[-1].verdict
 
-        found = search(len(line) - 1, judge, check_ends=order.check_ends)
-    turns = tuple(turn_at(manager, line, step) for step in found.steps)
-    return Bisection(model, order, line, found, tuple(looks), turns)
+def _searched(
+    manager: Manager, line: Sequence[LineState], look: Callable[[LineState], Look], check_ends: bool
+) -> tuple[Found, list[Look]]:
+    looks: list[Look] = []
+
+    def judge(number: int) -> Verdict:
+        manager.progress(len(looks), most_evaluations(len(line) - 1), f"judging {line[number].name}")
+        looks.append(look(line[number]))
+        return looks[-1].verdict
+
+    return search(len(line) - 1, judge, check_ends=check_ends), looks
+
+
+def _narrowed(manager: Manager, turn: Turn, look: Callable[[LineState], Look]) -> tuple[Turn, list[Look]]:
+    """The same turn with only those of its packages that did it, and the looks that this took; its ends are known."""
+    line = states_within(turn)
+    looks: list[Look] = []
+
+    def judge(number: int) -> Verdict:
+        if number in (0, len(line) - 1):
+            return "good" if number == 0 else "bad"
+        looks.append(look(line[number]))
+        return looks[-1].verdict
+
+    steps = search(len(line) - 1, judge).steps
+    suspects = tuple(suspect for step in steps for suspect in turn_at(manager, line, step).suspects)
+    return replace(turn, suspects=suspects), looks
 
 
 @contextlib.contextmanager
 def _opened(
     manager: Manager, state: ModelState, order: BisectOrder, line: Sequence[LineState]
-) -> Iterator[Callable[[int], Look]]:
-    """What judges the states of the line, by number."""
+) -> Iterator[Callable[[LineState], Look]]:
+    """What judges states whose packages stand in the line."""
     test = order.test
     if isinstance(test, Command):
         from patchmgr.manager.bisect.by_command import judge_by_command
 
-        yield lambda number: judge_by_command(manager, state, test, line[number])
+        yield lambda probed: judge_by_command(manager, state, test, probed)
         return
-    from patchmgr.manager.bisect.in_memory import expectation_judge, gate_judge, in_one_row, looked_at
+    from patchmgr.manager.bisect.in_memory import expectation_judge, gate_judge, in_one_row, looked_at, places_in
     from patchmgr.manager.subsets import open_subsets
 
-    row, places = in_one_row(line)
-    with open_subsets(manager, state.record.name, row, device=order.device, dtype=order.dtype) as subsets:
+    row = in_one_row(line)
+    manifests = [manifest for _, manifest in row.values()]
+    with open_subsets(manager, state.record.name, manifests, device=order.device, dtype=order.dtype) as subsets:
         if isinstance(test, Expectation):
             judge = expectation_judge(subsets, test)
         else:
             judge = gate_judge(manager, subsets, test, order)
-        yield lambda number: looked_at(subsets, judge, line[number], places[number])
+        yield lambda probed: looked_at(judge, probed, places_in(row, probed))
