@@ -64,7 +64,7 @@ def _named(thing: EventObject) -> str:
 def _is_shown(event: Event, thing: EventObject) -> bool:
     """Of a changed stack only what moved; the whole of it is in the event."""
     moves = event.action in ("apply", "revert", "sync")
-    return thing.kind in (("model", "added", "removed") if moves else ("model", "package", "base"))
+    return thing.kind in (("model", "added", "removed") if moves else ("model", "package", "editor", "base"))
 
 
 def _verify(*, json: bool) -> None:

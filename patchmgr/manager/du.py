@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _BLOCK_BYTES = 512
 """What ``st_blocks`` counts in."""
 
-Kind = Literal["base", "generation", "package", "unused blobs", "artefacts", "cache", "registry"]
+Kind = Literal["base", "generation", "package", "editor", "trainings", "unused blobs", "artefacts", "cache", "registry"]
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from patchmgr.errors import BusyError, MethodError, RequestError, UsageError
 from patchmgr.manager.edit import parse_parameters
 from patchmgr.manager.editors import data as editor_data
 from patchmgr.manager.editors.keep import register
-from patchmgr.manager.making import LIBRARIES
-from patchmgr.manager.states import base_named, open_base, registered_fingerprint
+from patchmgr.manager.making import LIBRARIES, base_record
+from patchmgr.manager.states import open_base, registered_fingerprint
 from patchmgr.methods.contract import MethodParameters
 from patchmgr.methods.training import TrainedDraft, Trainer, TrainingContext, TrainingData
 from patchmgr.ops.stack import state_root
@@ -214,7 +214,7 @@ def _manifest(manager: Manager, order: TrainOrder, task: _Task, trained: Trained
         method_version=task.trainer.version,
         parameters=dict(trained.parameters),
         seed=order.seed,
-        base=base_named(task.record.base),
+        base=base_record(task.record.base),
         training=editor_data.record(task.data.training),
         validation=editor_data.record(task.data.validation),
         steps=trained.steps,
