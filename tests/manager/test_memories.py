@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -44,8 +45,6 @@ def home(tmp_path_factory):
 
 @pytest.fixture
 def manager(home, tmp_path):
-    import shutil
-
     shutil.copytree(home, tmp_path / "home", symlinks=True)
     with Manager.open(tmp_path / "home") as manager:
         yield manager
@@ -135,24 +134,55 @@ def test_only_prompts_about_an_entry_are_routed(manager):
     assert routes[0].prompt == f"{FRANCE.text} Rome. {FRANCE.text}"
 
 
-def test_another_process_routes_and_answers_alike(manager, tmp_path):
+ELSEWHERE = """
+import json, sys, torch, patchmgr
+from pathlib import Path
+
+def said(model, tokenizer):
+    routes = [route and [route.prompt, list(route.entries), route.score] for route in model.routes(prompts)]
+    ids = [torch.tensor([tokenizer(prompt)["input_ids"]]) for prompt in prompts]
+    return routes, [model.generate(row, max_new_tokens=8, do_sample=False).tolist() for row in ids]
+
+package, home, folders, prompts = (json.loads(word) for word in sys.argv[1:])
+found = [said(*patchmgr.load(folder)) for folder in folders]
+with patchmgr.open(Path(home)) as registry:
+    registry.add_model("atlas", "demo:atlas")
+    registry.apply("atlas", [package])
+    found.append(said(*registry.model("atlas").load()))
+print(json.dumps(found))
+"""
+"""Prints what folders answer, and what a home answers that takes the package in."""
+
+
+def test_another_process_another_place_and_another_home_route_and_answer_alike(manager, tmp_path):
     manager.apply("atlas", ["kb@v2"])
-    folder = manager.path("atlas", weights_only=True)
-    code = (
-        "import json, sys, torch, patchmgr\n"
-        "model, tokenizer = patchmgr.load(sys.argv[1])\n"
-        "ids = torch.tensor([tokenizer(sys.argv[2])['input_ids']])\n"
-        "text = model.generate(ids, max_new_tokens=8, do_sample=False)\n"
-        "print(json.dumps([model.routes([sys.argv[2]])[0].prompt, text.tolist()]))\n"
+    here = manager.path("atlas", weights_only=True)
+    manager.write_out("atlas", ["kb@v2"], tmp_path / "out")
+    shutil.copytree(tmp_path / "out", tmp_path / "copied" / "elsewhere")
+    shutil.rmtree(tmp_path / "out")
+    (inside,) = (here / "memories").iterdir()
+    shutil.copytree(inside, tmp_path / "kb")
+    prompts = [FRANCE.text, SPAIN.rephrasings[0], GOLD.text]
+    given = (
+        str(tmp_path / "kb"),
+        str(tmp_path / "other"),
+        [str(here), str(tmp_path / "copied" / "elsewhere")],
+        prompts,
     )
-    found = subprocess.run(
-        [sys.executable, "-c", code, str(folder), FRANCE.text], check=True, capture_output=True, text=True
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, *map(json.dumps, given)], check=True, capture_output=True, text=True
     )
-    prompt, ids = json.loads(found.stdout)
     model, tokenizer = manager.model("atlas").load()
-    given = torch.tensor([tokenizer(FRANCE.text)["input_ids"]])
-    assert prompt == model.routes([FRANCE.text])[0].prompt
-    assert ids == model.generate(given, max_new_tokens=8, do_sample=False).tolist()
+    routes = model.routes(prompts)
+    assert [route and route.entries for route in routes] == [(FRANCE.id,), (SPAIN.id,), None]
+    answers = [
+        model.generate(torch.tensor([tokenizer(prompt)["input_ids"]]), max_new_tokens=8, do_sample=False).tolist()
+        for prompt in prompts
+    ]
+    for found_routes, found_answers in json.loads(done.stdout):
+        assert found_answers == answers
+        for found, route in zip(found_routes, routes, strict=True):
+            assert found == (route and [route.prompt, list(route.entries), pytest.approx(route.score, abs=1e-6)])
 
 
 def test_a_memory_goes_on_top_of_weights_and_two_memories_stack(manager):
