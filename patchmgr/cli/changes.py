@@ -5,14 +5,28 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from patchmgr.cli import complete, render
-from patchmgr.cli.options import AllowConflictsOpt, DryRunOpt, JsonOpt, MessageOpt, ModelArg, QuietOpt, ReferencesArg
+from patchmgr.cli.options import (
+    AllowConflictsOpt,
+    CorpusOpt,
+    DeviceOpt,
+    DryRunOpt,
+    EditDtypeOpt,
+    JsonOpt,
+    MessageOpt,
+    ModelArg,
+    QuietOpt,
+    ReferencesArg,
+    RequireOpt,
+)
 from patchmgr.cli.outcomes import show_outcome, show_plan
+from patchmgr.cli.reverted import show_revert_preview, show_reverted
 from patchmgr.cli.session import manager
+from patchmgr.cli.wishes import wishes
 from patchmgr.errors import UsageError
 
 
@@ -92,7 +106,25 @@ def apply(
 def revert(
     model: ModelArg,
     references: ReferencesArg,
+    edits: Annotated[
+        list[str] | None,
+        typer.Option("--edit", metavar="EDIT", help="Only this edit, by id, place ('#3') or prompt; repeatable."),
+    ] = None,
+    no_apply: Annotated[
+        bool, typer.Option("--no-apply", help="With --edit: only make the version without them.")
+    ] = False,
     cascade: Annotated[bool, typer.Option("--cascade", help="Take out what was computed on them too.")] = False,
+    rebase: Annotated[
+        bool, typer.Option("--rebase", help="Make what was computed on them again, on what is left.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Leave what was computed on them as it is, and measure what is left.")
+    ] = False,
+    no_measure: Annotated[bool, typer.Option("--no-measure", help="With --force: do not measure.")] = False,
+    corpus: CorpusOpt = None,
+    device: DeviceOpt = "cpu",
+    dtype: EditDtypeOpt = "auto",
+    require: RequireOpt = None,
     message: MessageOpt = "",
     dry_run: DryRunOpt = False,
     json: JsonOpt = False,
@@ -100,16 +132,27 @@ def revert(
 ) -> None:
     """Take packages out, wherever they lie in the stack: the rest is built anew from the base, bit for bit.
 
+    With --edit a package loses single edits: its next version is made without them and takes its place.
+    A package that others were computed on is not taken out, unless --cascade, --rebase or --force says what becomes
+    of those.
+
     \b
     Examples:
       patchmgr revert atlas fact-fixes@v1
+      patchmgr revert atlas fact-fixes --edit capital-f0012 --edit '#3'
+      patchmgr revert atlas fact-fixes --rebase
     """
+    chosen = [word for word, given in (("cascade", cascade), ("rebase", rebase), ("force", force)) if given]
+    if len(chosen) > 1:
+        raise UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other", hint="choose one")
+    asked = wishes(message=message, require=require, corpus=corpus, device=device, dtype=dtype)
+    how: dict[str, Any] = {"edits": edits or (), "apply": not no_apply, "dependants": (chosen or ["refuse"])[0]}
     with manager(quiet=quiet) as registry:
         if dry_run:
-            show_plan(registry.plan(model, references, revert=True, cascade=cascade), json=json)
+            show_revert_preview(registry.check_take_out(model, references, asked, **how), json=json)
             return
-        outcome = registry.revert(model, references, cascade=cascade, message=message)
-    show_outcome(outcome, json=json)
+        done = registry.take_out(model, references, asked, measure=not no_measure, **how)
+    show_reverted(done, json=json)
 
 
 def rollback(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,6 +9,7 @@ import typer
 
 from patchmgr.cli import complete, render
 from patchmgr.cli.asked import requests_of, single_request
+from patchmgr.cli.made import remark_subjects, show_made, show_preview
 from patchmgr.cli.options import (
     CorpusOpt,
     DeviceMapOpt,
@@ -20,15 +20,13 @@ from patchmgr.cli.options import (
     MessageOpt,
     ModelArg,
     QuietOpt,
+    RequireOpt,
 )
-from patchmgr.cli.scores import score_lines
 from patchmgr.cli.session import manager
 from patchmgr.cli.settings import key_values
 from patchmgr.errors import UsageError
-from patchmgr.package.reader import EDITS
 
 if TYPE_CHECKING:
-    from patchmgr.manager.edit import EditPreview, EditResult
     from patchmgr.manager.manager import Manager
     from patchmgr.manager.order import EditOrder
     from patchmgr.request import EditRequest
@@ -65,7 +63,7 @@ def edit(
     target: Annotated[str | None, typer.Option(help="One edit: what the model shall say.")] = None,
     forget: Annotated[
         list[str] | None,
-        typer.Option("--forget", metavar="ID", help="An entry that a memory shall not have any more; repeatable."),
+        typer.Option("--forget", metavar="ID", help="An edit that a memory shall not have any more; repeatable."),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the method; repeatable.")
@@ -86,6 +84,7 @@ def edit(
     dtype: EditDtypeOpt = "auto",
     device_map: DeviceMapOpt = None,
     license: Annotated[str | None, typer.Option(metavar="SPDX", help="Licence of the package.")] = None,
+    require: RequireOpt = None,
     message: MessageOpt = "",
     dry_run: DryRunOpt = False,
     json: JsonOpt = False,
@@ -110,6 +109,7 @@ def edit(
         "corpus": corpus,
         "license": license,
         "message": message,
+        "require": tuple(require or ()),
         "forget": tuple(forget or ()),
         "device": device,
         "dtype": dtype,
@@ -121,13 +121,13 @@ def edit(
         if dry_run:
             preview = registry.check_edit(model, order)
             _remark_replaced(order, quiet=quiet)
-            _remark_subjects(preview.found_subjects, quiet=quiet)
-            _preview(preview, json=json)
+            remark_subjects(preview.found_subjects, quiet=quiet)
+            show_preview(preview, json=json)
             return
         result = registry.edit(model, order)
     _remark_replaced(order, quiet=quiet)
-    _remark_subjects(result.found_subjects, quiet=quiet)
-    _show(result, model, json=json, quiet=quiet)
+    remark_subjects(result.found_subjects, quiet=quiet)
+    show_made(result, model, json=json, quiet=quiet)
 
 
 def _order(
@@ -155,29 +155,6 @@ def _order(
     return EditOrder(**{**wanted, **defaults, "requests": requests})
 
 
-def _show(result: EditResult, model: str, *, json: bool, quiet: bool) -> None:
-    version = result.version
-    if json:
-        scores = [score.model_dump(mode="json") for score in result.scores]
-        render.emit_json(
-            {
-                "reference": version.reference,
-                "digest": version.digest,
-                "size_bytes": version.size_bytes,
-                "scores": scores,
-            }
-        )
-        return
-    render.emit(
-        f"{version.reference}  {version.n_edits} edit(s), {render.size(version.size_bytes)}, {version.digest[:12]}"
-    )
-    render.emit(score_lines(result.scores))
-    whole = {file.sha256 for file in version.files if file.path == EDITS}
-    if any(score.dataset_sha256 not in whole for score in result.scores):
-        render.remark(f"measured on a part of the edits; on all: patchmgr evaluate {version.reference}", quiet=quiet)
-    render.remark(f"next: patchmgr apply {model} {version.reference}", quiet=quiet)
-
-
 def _remark_replaced(order: EditOrder, *, quiet: bool) -> None:
     replaced = () if order.continues is None else order.continues.replaced
     if order.continues is not None and replaced:
@@ -187,20 +164,3 @@ def _remark_replaced(order: EditOrder, *, quiet: bool) -> None:
             f"{some}{', …' if replaced[5:] else ''}",
             quiet=quiet,
         )
-
-
-def _remark_subjects(found: tuple[str, ...], *, quiet: bool) -> None:
-    if found:
-        some = ", ".join(repr(subject) for subject in found[:5])
-        render.remark(f"{len(found)} subject(s) found in the prompts: {some}{', …' if found[5:] else ''}", quiet=quiet)
-
-
-def _preview(preview: EditPreview, *, json: bool) -> None:
-    if json:
-        render.emit_json({"preview": asdict(preview)})
-        return
-    values = ", ".join(f"{name}={value}" for name, value in preview.parameters.items())
-    render.emit(
-        f"would make {preview.reference}: {preview.n_edits} edit(s) by {preview.method} "
-        f"on {', '.join(preview.on) or 'the base'}\n{values}"
-    )

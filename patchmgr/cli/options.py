@@ -49,3 +49,21 @@ DeviceMapOpt = Annotated[
 ProjectOpt = Annotated[
     Path, typer.Option("--project", metavar="DIR", help="Where patches.toml and patches.lock lie.", show_default="here")
 ]
+RequireOpt = Annotated[
+    list[str] | None,
+    typer.Option("--require", metavar="METRIC>=X", help="Exit 3 when the new package fails it, and store nothing."),
+]
+MethodOpt = Annotated[
+    str | None,
+    typer.Option("--method", metavar="M", help="Another method than theirs.", autocompletion=complete.methods),
+]
+SetOpt = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Another value for a parameter of the method; repeatable."),
+]
+OnOpt = Annotated[
+    Literal["current", "base"] | None,
+    typer.Option(help="Compute on the present state without the packages themselves, or on the base."),
+]
+SeedOpt = Annotated[int | None, typer.Option(help="Decides what is sampled; default: as it was.")]
+LicenseOpt = Annotated[str | None, typer.Option(metavar="SPDX", help="Licence of the package; default: theirs.")]

@@ -69,4 +69,4 @@ def patchmgr_register_commands(app: typer.Typer) -> None:
 
 @hookspec
 def patchmgr_after_change(action: str, model: str, packages: tuple[str, ...], state_root: str) -> None:
-    """Observe: ``action`` (edit, apply, revert) has been committed for ``model``, which is now at ``state_root``."""
+    """Observe: ``action``, such as edit, rebase or apply, has been committed for ``model``, now at ``state_root``."""

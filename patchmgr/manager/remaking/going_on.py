@@ -71,7 +71,8 @@ def continued_order(
     texts = {request.text for request in requests}
     replaced = tuple(request for request in source.requests if request.text in texts)
     kept = (request for request in source.requests if request.text not in texts)
-    made = {**made_alike(manager, [source], wishes), **others}
+    made = made_alike(manager, [source], wishes)
+    made |= {name: value for name, value in others.items() if value is not None or name not in made}
     return EditOrder(
         name=source.manifest.name,
         requests=(*kept, *requests),
@@ -111,7 +112,6 @@ def order_without(manager: Manager, source: Source, texts: Sequence[str], wishes
         below=_below(manager, manifest),
         continues=source.continued(),
         origins=(source.named("reverted"),),
-        action="revert",
         **edits_kept(source, kept, method=made["method"]),
         **made,
     )

@@ -17,7 +17,7 @@ from patchmgr.manager.remaking.source import Source, Wishes, open_source
 from patchmgr.manager.remaking.surviving import compute_dtype
 from patchmgr.manager.states import ModelState, read_state
 from patchmgr.manager.subjects import Subject, after
-from patchmgr.manager.wanted import applied, becoming
+from patchmgr.manager.wanted import applied, becoming, removal
 from patchmgr.ops import stack as stacks
 from patchmgr.ops.plan import Plan, make_plan
 from patchmgr.ops.stack import Stack, StackChange
@@ -116,7 +116,10 @@ def take_out(
     change = stacks.exchange(taken.state.stack, stack)
     lost = dependants == "force" and any(set(p.parent.packages) - set(stacks.digests(stack)) for p in stack)
     measured = _measured(manager, taken.state, change, wishes) if lost and measure else None
-    wanted = becoming(stack, taken.state.generation.number)
+    if made or rebased or measured:
+        wanted = becoming(stack, taken.state.generation.number)
+    else:
+        wanted = removal(manager, references, cascade=dependants == "cascade", force=dependants == "force")
     message = made.version.message if made is not None and wishes.message is None else wishes.message or ""
     outcome = carry_out(manager, model, "revert", wanted, message)
     if measured is not None:

@@ -38,7 +38,7 @@ def test_the_next_version_lacks_the_edit_and_takes_the_place_of_the_old_one(mana
     assert bytes_of(manager, "fix@v2")["weights.safetensors"] == bytes_of(manager, "alone@v1")["weights.safetensors"]
     assert (done.outcome.added, done.outcome.removed) == (("fix@v2",), ("fix@v1",))
     assert stack(tiny) == ["below@v1", "fix@v2"]
-    making = next(event for event in manager.events() if event.action == "revert" and named(event, "reverted"))
+    making = next(event for event in manager.events() if event.action == "edit" and named(event, "reverted"))
     assert (named(making, "package"), named(making, "reverted")) == (["fix@v2"], ["fix@v1"])
     assert manager.registry.generation("tiny").message == "fix@v1 without fr, #3"
 
