@@ -12,6 +12,7 @@ from patchmgr.cli import complete, render
 from patchmgr.cli.options import DryRunOpt, JsonOpt, MessageOpt, ProjectOpt, QuietOpt
 from patchmgr.cli.outcomes import outcome_text, plan_json, plan_text
 from patchmgr.cli.session import manager
+from patchmgr.errors import UsageError
 
 
 def sync(
@@ -22,6 +23,10 @@ def sync(
     frozen: Annotated[
         bool, typer.Option("--frozen", help="Go by patches.lock alone, whatever patches.toml says.")
     ] = False,
+    require: Annotated[
+        list[str] | None,
+        typer.Option("--require", metavar="METRIC>=X", help="Measure first; exit 3 and no change when it fails."),
+    ] = None,
     project: ProjectOpt = Path(),
     message: MessageOpt = "",
     dry_run: DryRunOpt = False,
@@ -37,6 +42,8 @@ def sync(
       patchmgr sync --dry-run
       patchmgr sync -m "release 12"
     """
+    if require and dry_run:
+        raise UsageError("--require goes with a change of the model", hint="measure with `patchmgr evaluate`")
     with manager(quiet=quiet) as registry:
         if dry_run:
             plans = registry.plan_sync(project, model=model, frozen=frozen)
@@ -45,7 +52,7 @@ def sync(
             else:
                 render.emit("\n\n".join(f"{name}:\n{plan_text(plan)}" for name, plan in plans.items()))
             return
-        outcomes = registry.sync(project, model=model, frozen=frozen, message=message)
+        outcomes = registry.sync(project, model=model, frozen=frozen, message=message, require=require or ())
     if json:
         render.emit_json({"outcomes": [asdict(outcome) for outcome in outcomes]})
     else:

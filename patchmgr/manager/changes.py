@@ -131,12 +131,18 @@ class Changes:
         return lock_from(self._manager, folder, model, write=write)
 
     def sync(
-        self, folder: Path, *, model: str | None = None, frozen: bool = False, message: str = ""
+        self,
+        folder: Path,
+        *,
+        model: str | None = None,
+        frozen: bool = False,
+        message: str = "",
+        require: Sequence[str] = (),
     ) -> tuple[Outcome, ...]:
         """Make models what ``patches.lock`` says; see :func:`patchmgr.manager.lock.sync.sync`."""
         from patchmgr.manager.lock.sync import sync
 
-        return sync(self._manager, folder, model=model, frozen=frozen, message=message)
+        return sync(self._manager, folder, model=model, frozen=frozen, message=message, require=require)
 
     def plan_sync(self, folder: Path, *, model: str | None = None, frozen: bool = False) -> Mapping[str, Plan]:
         """What syncing would do to each model, without doing it."""

@@ -114,6 +114,7 @@ def check_gates(
     references: Sequence[str],
     requirements: Sequence[str],
     *,
+    subject: Subject | None = None,
     order: EvaluationOrder | None = None,
 ) -> Evaluation:
     """Measure the state that a model would be in with these packages, before anything changes; nothing is stored.
@@ -126,6 +127,7 @@ def check_gates(
         model: the model that would be changed.
         references: packages that would be put on top.
         requirements: such as ``reliability>=0.95``.
+        subject: another change of the model than these packages on top.
         order: how to measure; its own requirements are ignored.
 
     Raises:
@@ -138,7 +140,7 @@ def check_gates(
     chosen = order or EvaluationOrder()
     names = tuple(dict.fromkeys(requirement.measured for requirement in wanted))
     measurer = Measurer.of(manager, replace(chosen, metrics=(*chosen.metrics, *names)), wanted)
-    done = measurer.run(would_be(manager, model, references))
+    done = measurer.run(subject or would_be(manager, model, references))
     gates = judge(done.subject, wanted, done.scores)
     enforce(gates, hint=f"{model} is as it was")
     return Evaluation((done,), gates)

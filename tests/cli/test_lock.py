@@ -72,3 +72,17 @@ def test_neither_needs_torch(project):
         "assert not {'torch', 'transformers'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=project, capture_output=True)
+
+
+def test_gates_are_measured_on_the_locked_state_before_anything_changes(run, atlas_home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run("apply", "atlas", "fact-fixes@v1")
+    run("lock", "--from", "atlas")
+    run("revert", "atlas", "fact-fixes")
+    refused = run("sync", "--require", "reliability>=1.5")
+    assert refused.code == 3
+    assert "atlas is as it was" in refused.err
+    assert run("status", "atlas", "--json").json["models"][0]["generation"] == 2
+    assert run("sync", "--require", "reliability>=0.5").code == 0
+    assert run("status", "atlas", "--json").json["models"][0]["stack"][0]["reference"] == "fact-fixes@v1"
+    assert run("sync", "--require", "reliability>=0.5", "--dry-run").code == 2

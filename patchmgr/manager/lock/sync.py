@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchmgr.errors import ConflictError, IntegrityError, NotFoundError, PatchmgrError
 from patchmgr.manager.carry_out import Outcome, carry_out
+from patchmgr.manager.conflicts_refused import noting_conflicts
 from patchmgr.manager.lock.locate import check_base, locate
 from patchmgr.manager.lock.lockfile import LOCK, Lock, LockedModel, read_lock
 from patchmgr.manager.lock.patches import PATCHES, read_patches
 from patchmgr.manager.packages import adopt, folder_of
 from patchmgr.manager.recipe import find_kept
 from patchmgr.manager.states import ModelState, read_state
-from patchmgr.manager.wanted import Wanted
+from patchmgr.manager.wanted import Wanted, unless_changed
 from patchmgr.ops import stack as stacks
 from patchmgr.ops.plan import Plan, make_plan
 from patchmgr.ops.stack import StackChange
@@ -26,7 +27,13 @@ if TYPE_CHECKING:
 
 
 def sync(
-    manager: Manager, folder: Path, *, model: str | None = None, frozen: bool = False, message: str = ""
+    manager: Manager,
+    folder: Path,
+    *,
+    model: str | None = None,
+    frozen: bool = False,
+    message: str = "",
+    require: Sequence[str] = (),
 ) -> tuple[Outcome, ...]:
     """Make each model what is locked: one new generation, or nothing where it is that already.
 
@@ -39,8 +46,10 @@ def sync(
         model: only this one.
         frozen: go by the lock alone, whatever ``patches.toml`` says or whether there is one.
         message: why, for the history.
+        require: what the scores of every new state must be, such as ``reliability>=0.95``; measured in memory first.
 
     Raises:
+        GateError: a requirement would not be met; no model has changed.
         NotFoundError: there is no lock, no such model, or a package is nowhere.
         PatchmgrError: the lock is out of date.
         BaseMismatchError: a model stands on another base than the locked one.
@@ -51,12 +60,15 @@ def sync(
     locked = _chosen(folder, model, frozen=frozen)
     for one in locked:
         wanted_state(manager, one, folder)(read_state(manager, one.name))
-    done = []
     for one in locked:
         _adopt_missing(manager, one, folder)
-        wanted = wanted_state(manager, one, folder)
-        done.append(carry_out(manager, one.name, "sync", wanted, message, accept=partial(_check, one)))
-    return tuple(done)
+    changes = [noting_conflicts(manager, wanted_state(manager, one, folder), ()) for one in locked]
+    if require:
+        changes = [_gated(manager, one.name, wanted, require) for one, wanted in zip(locked, changes, strict=True)]
+    return tuple(
+        carry_out(manager, one.name, "sync", wanted, message, accept=partial(_check, one))
+        for one, wanted in zip(locked, changes, strict=True)
+    )
 
 
 def plan_sync(manager: Manager, folder: Path, *, model: str | None = None, frozen: bool = False) -> Mapping[str, Plan]:
@@ -64,7 +76,7 @@ def plan_sync(manager: Manager, folder: Path, *, model: str | None = None, froze
     found = {}
     for one in _chosen(folder, model, frozen=frozen):
         state = read_state(manager, one.name)
-        change = wanted_state(manager, one, folder)(state)
+        change = noting_conflicts(manager, wanted_state(manager, one, folder), _folders(one, folder))(state)
         found[one.name] = make_plan(state.base, change, find_kept(manager, state, change.stack))
     return found
 
@@ -98,6 +110,16 @@ def wanted_state(manager: Manager, locked: LockedModel, folder: Path) -> Wanted:
     return exchanging
 
 
+def _gated(manager: Manager, model: str, wanted: Wanted, require: Sequence[str]) -> Wanted:
+    """The change, if the state that it leads to is good enough, and while the model is what it is now."""
+    from patchmgr.manager.evaluate import check_gates  # torch, and only here
+    from patchmgr.manager.subjects import after
+
+    state = read_state(manager, model)
+    check_gates(manager, model, (), require, subject=after(manager, state, wanted(state)))
+    return unless_changed(state.generation.number, wanted)
+
+
 def _chosen(folder: Path, model: str | None, *, frozen: bool) -> tuple[LockedModel, ...]:
     """The models to sync, found to be what ``patches.toml`` asks for."""
     lock = read_lock(folder)
@@ -124,6 +146,11 @@ def _check_current(folder: Path, lock: Lock, model: str | None) -> None:
         raise PatchmgrError(
             f"{LOCK} is out of date: {strays[0]}{more}", hint="run `patchmgr lock`, or take it as it is with --frozen"
         )
+
+
+def _folders(locked: LockedModel, folder: Path) -> list[str]:
+    """Where packages lie that the registry need not have."""
+    return [str((folder / folder_of(package.path)).absolute()) for package in locked.packages if package.path]
 
 
 def _adopt_missing(manager: Manager, locked: LockedModel, folder: Path) -> None:
