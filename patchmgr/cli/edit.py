@@ -79,6 +79,15 @@ def edit(
             metavar="N", min=1, help="Measure at most N edits, drawn by relation with the seed; default: all new ones."
         ),
     ] = None,
+    editor: Annotated[
+        str | None,
+        typer.Option(
+            "--editor",
+            metavar="EDITOR",
+            help="The trained editor, where the method needs one: see `patchmgr train`.",
+            autocompletion=complete.editors,
+        ),
+    ] = None,
     corpus: CorpusOpt = None,
     device: DeviceOpt = "cpu",
     dtype: EditDtypeOpt = "auto",
@@ -106,6 +115,7 @@ def edit(
         "parameters": key_values(settings or [], example="layer=3"),
         "seed": seed,
         "measure": measure,
+        "editor": editor,
         "corpus": corpus,
         "license": license,
         "message": message,

@@ -18,6 +18,7 @@ from patchmgr.errors import RequestError, UsageError
 from patchmgr.evaluate.gates import Requirement, enforce, judge
 from patchmgr.manager.aftermath import notify
 from patchmgr.manager.bench import find_device
+from patchmgr.manager.editors.use import check_editor
 from patchmgr.manager.evaluate import parse_requirements
 from patchmgr.manager.making import Workpiece
 from patchmgr.manager.order import EditOrder
@@ -130,6 +131,7 @@ def _checked(manager: Manager, order: EditOrder) -> tuple[EditOrder, Method, Met
         requests, found = with_subjects(order.requests)
         order = replace(order, requests=requests)
     _check_needs(method, order)
+    check_editor(manager, order, method)
     if order.corpus is not None:
         check_corpus(order.corpus)
     if order.device != "auto":  # to look for one takes torch

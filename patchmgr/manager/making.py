@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from patchmgr.manager.editors.use import ARTEFACT
 from patchmgr.manager.order import EditOrder
 from patchmgr.manager.parent import Parent
 from patchmgr.manager.states import ModelState
@@ -20,6 +21,7 @@ from patchmgr.request import EditRequest
 if TYPE_CHECKING:
     from patchmgr.evaluate.engine import Engine
     from patchmgr.manager.manager import Manager
+    from patchmgr.methods.training import Editor
     from patchmgr_registry import BaseRecord as RegisteredBase
 
 LIBRARIES = ("patchmgr", "numpy", "safetensors", "tokenizers", "torch", "transformers")
@@ -55,7 +57,7 @@ class Workpiece:
     """What the method took; kept in the registry, for the package shall not differ by it."""
 
 
-def method_record(method: Method, payload: Payload, order: EditOrder) -> MethodRecord:
+def method_record(method: Method, payload: Payload, order: EditOrder, editor: Editor | None = None) -> MethodRecord:
     """How a method made a package, with all that decides its result."""
     return MethodRecord(
         name=method.name,
@@ -64,7 +66,7 @@ def method_record(method: Method, payload: Payload, order: EditOrder) -> MethodR
         given=order.given,
         seed=order.seed,
         contexts=tuple(payload.contexts),
-        artefacts=dict(payload.artefacts),
+        artefacts={**payload.artefacts, **({} if editor is None else {ARTEFACT: editor.digest})},
     )
 
 

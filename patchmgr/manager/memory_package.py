@@ -8,13 +8,14 @@ answer that ``patchmgr evaluate`` gives whenever it is wanted. The scores say by
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from patchmgr.canonical import sha256_file
 from patchmgr.durable import storing
 from patchmgr.errors import ConflictError, UsageError
 from patchmgr.manager.cost import metered
+from patchmgr.manager.editors.use import editor_of
 from patchmgr.manager.making import Making, Workpiece, draft, method_record
 from patchmgr.manager.order import EditOrder
 from patchmgr.manager.placing import takes_less
@@ -40,6 +41,8 @@ class _Before:
 
     bundle: MemoryBundle
     requests: tuple[EditRequest, ...]
+    artefacts: Mapping[str, str]
+    """By which it was made, and the next version is too."""
 
 
 def make(making: Making) -> Workpiece:
@@ -60,6 +63,7 @@ def make(making: Making) -> Workpiece:
         ArtefactStore(manager.settings.artefacts),
         seed=order.seed,
         corpus=order.corpus,
+        editor=editor_of(manager, order, method),
         progress=manager.progress,
         memory=before.bundle if before else None,
         forget=_forgotten(before, order.forget),
@@ -78,7 +82,8 @@ def make(making: Making) -> Workpiece:
         scores = _measure(making, _measured(before, requests, order))
     with storing("the new package"):
         write_scores(making.folder, scores)
-    record = method_record(method, payload, order)
+    carried = before.artefacts if before and context.editor is None else {}
+    record = method_record(method, replace(payload, artefacts={**carried, **payload.artefacts}), order, context.editor)
     made = draft(
         manager, making.state, making.parent, order, record, n_edits=len(requests), memory=_record(memory)
     )  # fmt: skip
@@ -98,7 +103,7 @@ def _before(making: Making) -> _Before | None:
             f"{manifest.reference} was made by {manifest.method.name}, so {making.method.name} cannot add to it",
             hint="give the package another name",
         )
-    return _Before(read_bundle(manifest.reference, package.files), package.requests)
+    return _Before(read_bundle(manifest.reference, package.files), package.requests, manifest.method.artefacts)
 
 
 def _forgotten(before: _Before | None, texts: Iterable[str]) -> tuple[str, ...]:

@@ -59,6 +59,8 @@ class EditOrder:
     seed: int = 0
     corpus: Path | None = None
     """A text file for statistics; None: the model's own samples."""
+    editor: str | None = None
+    """Reference of the trained editor, for a method that needs one."""
     license: str | None = None
     forget: tuple[str, ...] = ()
     """Edits that a memory shall not have any more, as :func:`patchmgr.manager.remaking.picking.find` takes them."""

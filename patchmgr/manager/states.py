@@ -13,7 +13,6 @@ from patchmgr.base.fingerprint import Fingerprint, TensorDigest, fingerprint
 from patchmgr.errors import IntegrityError, NotFoundError
 from patchmgr.manager.packages import folder_of, is_folder
 from patchmgr.ops.stack import Stack
-from patchmgr.package.manifest import BaseRecord as NamedBase
 from patchmgr.package.manifest import Manifest, parse_manifest
 from patchmgr.package.reader import EditPackage
 from patchmgr_registry import BaseRecord, GenerationRecord, ModelRecord, VersionRecord
@@ -66,17 +65,6 @@ def registered_fingerprint(manager: Manager, base: BaseRecord) -> Fingerprint:
     tensors = manager.registry.tensors(base.key)
     digests = {t.name: TensorDigest(t.name, t.dtype, t.shape, t.sha256) for t in tensors}
     return Fingerprint(digests, base.config_sha256, base.tokenizer_sha256)
-
-
-def base_named(base: BaseRecord) -> NamedBase:
-    """What a manifest says of a registered base."""
-    return NamedBase(
-        source=base.source,
-        revision=base.revision,
-        fingerprint=base.fingerprint,
-        config_sha256=base.config_sha256,
-        tokenizer_sha256=base.tokenizer_sha256,
-    )
 
 
 def open_base(manager: Manager, record: ModelRecord, known: Fingerprint) -> Checkpoint:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from patchmgr.durable import storing
 from patchmgr.manager.canonical import below_sums, canonical, measured, touched_records
 from patchmgr.manager.cost import metered
+from patchmgr.manager.editors.use import editor_of
 from patchmgr.manager.making import Making, Workpiece, draft, method_record
 from patchmgr.manager.parent import Parent, past_state
 from patchmgr.manager.placing import load_to_edit, takes_less
@@ -31,6 +32,7 @@ def make(making: Making) -> Workpiece:
         ArtefactStore(manager.settings.artefacts),
         seed=order.seed,
         corpus=order.corpus,
+        editor=editor_of(manager, order, method),
         progress=manager.progress,
         past_state=past_state(manager, parent.stack, method.name),
         base=_base(making),
@@ -49,7 +51,7 @@ def make(making: Making) -> Workpiece:
         deltas = {name: result.delta for name, result in results.items()}
         write_payload(making.folder, order.requests, deltas, encodings, payload.state, scores)
     tensors = touched_records(state.base, parent, results)
-    record = method_record(method, payload, order)
+    record = method_record(method, payload, order, context.editor)
     made = draft(manager, state, parent, order, record, n_edits=len(order.requests), tensors=tensors)
     return Workpiece(made, order.requests, scores, meter.scores(scores))
 

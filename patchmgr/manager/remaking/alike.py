@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import to_jsonable_python
 
 from patchmgr.errors import NotFoundError, UsageError
+from patchmgr.manager.editors.use import inherited_editor
 from patchmgr.manager.order import Inherited
 from patchmgr.manager.parent import MERGE_SUM
 from patchmgr.manager.remaking.source import Source, Wishes
@@ -54,6 +55,7 @@ def made_alike(
         "seed": _agreed(manifests, [m.method.seed for m in manifests], wishes.seed, "seeds", "--seed"),
         "license": _agreed(manifests, [m.license for m in manifests], wishes.license, "licences", "--license"),
         "corpus": wishes.corpus,
+        "editor": inherited_editor(manager, manifests, method),
         "require": wishes.require,
         "device": wishes.device,
         "dtype": wishes.dtype,
