@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from patchmgr.manager.compare import ComparisonOrder
     from patchmgr.manager.conflicts import Conflicts, ConflictsOrder
     from patchmgr.manager.convert import Reading
+    from patchmgr.manager.diff.diff import DiffOrder
     from patchmgr.manager.evaluate import Evaluation, EvaluationOrder
     from patchmgr.manager.generate import Answer
     from patchmgr.manager.harness import HarnessOrder, HarnessReport
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from patchmgr.manager.show import Edits, PackageView
     from patchmgr.manager.status import ModelStatus
     from patchmgr.methods.contract import LoadedModel
+    from patchmgr.ops.difference.contract import Difference
     from patchmgr.readers import Conversion
     from patchmgr.report.comparison import Comparison
     from patchmgr.report.contract import Report
@@ -168,6 +170,12 @@ class Questions:
         from patchmgr.manager.show import show
 
         return show(self._manager, reference)
+
+    def diff(self, a: str, b: str | None = None, order: DiffOrder | None = None) -> Difference:
+        """What differs between two packages or two states; see :func:`patchmgr.manager.diff.diff.diff`."""
+        from patchmgr.manager.diff.diff import diff
+
+        return diff(self._manager, a, b, order)
 
     def log(self, name: str, *, limit: int | None = None) -> History:
         """The generations of a model, or the versions of a package, newest first; with a limit the newest of them."""
