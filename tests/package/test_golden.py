@@ -27,6 +27,7 @@ from patchmgr.canonical import canonical_json, sha256_hex
 from patchmgr.ops.kernel import summed_tensor
 from patchmgr.ops.rounding import STORAGE, encode
 from patchmgr.ops.stack import state_root
+from patchmgr.package.editor import EditorManifest
 from patchmgr.package.encodings.contract import Factors
 from patchmgr.package.encodings.lowrank import LowRank
 from patchmgr.package.manifest import (
@@ -341,6 +342,7 @@ def documented(section: str) -> set[str]:
         ("edits.jsonl", EditRequest.model_fields),
         ("probes", Probe.model_fields),
         ("eval.json", Score.model_fields),
+        ("Editors", EditorManifest.model_fields),
         ("Audit events", make_event()),
         ("objects", EventObject("model", "x").to_json()),
     ],
