@@ -66,6 +66,8 @@ class Drawing:
     seed: int
     hard: Draw
     hard_share: float
+    entailed_share: float
+    """Of the questions in scope, where a fact has entailed ones."""
 
     def batch(self, number: int) -> list[Pair]:
         """The batch of that number, counted from 0."""
@@ -74,7 +76,8 @@ class Drawing:
         hard = rng.random() < self.hard_share
         pairs = []
         for fact in facts:
-            question, answer = rng.choice(fact.inside)
+            entailed = bool(fact.entailed) and rng.random() < self.entailed_share
+            question, answer = rng.choice(fact.entailed if entailed else fact.reworded)
             pairs.append(Pair(fact, question, answer))
             far = self.hard(fact, rng) if hard else None
             for drawn in (

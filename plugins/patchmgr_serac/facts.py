@@ -19,12 +19,19 @@ class Fact:
     prompt: str
     label: str
     subject: str | None
-    inside: tuple[tuple[str, str], ...]
-    """(question, answer): the prompt itself, its rephrasings, and what its portability probes ask."""
+    reworded: tuple[tuple[str, str], ...]
+    """(question, answer): the prompt itself and its rephrasings."""
+    entailed: tuple[tuple[str, str], ...]
+    """What its portability probes ask, and their answers."""
     outside: tuple[str, ...]
     """Questions of its locality probes, but for the next."""
     same_subject: tuple[str, ...]
     """Questions about its subject that it does not answer: such locality probes, and other requests' prompts."""
+
+    @property
+    def inside(self) -> tuple[tuple[str, str], ...]:
+        """All questions in its scope, with their answers."""
+        return (*self.reworded, *self.entailed)
 
     @property
     def entry(self) -> tuple[str, str]:
@@ -45,21 +52,28 @@ class Facts:
         return question not in self.scope[fact.prompt]
 
 
-def facts_of(requests: Sequence[EditRequest], *, what: str) -> Facts:
+def facts_of(requests: Sequence[EditRequest], *, what: str, entailed: bool = True) -> Facts:
     """What some requests teach.
 
     Args:
         requests: they may hold the same prompt several times, with other targets.
         what: they are, for messages.
+        entailed: learn from what portability probes ask; otherwise they count neither as inside nor as outside.
 
     Raises:
         RequestError: there are fewer than two prompts, or none has another question in its scope or one outside.
     """
     scope: dict[str, set[str]] = {}
     for request in requests:
-        scope.setdefault(request.text, set()).update(question for question, _ in _inside(request))
+        asked = (*_reworded(request), *_entailed(request))
+        scope.setdefault(request.text, set()).update(question for question, _ in asked)
     about = _by_subject(requests)
-    facts = tuple(_fact(request, scope[request.text], about.get(request.subject or "", ())) for request in requests)
+    facts = tuple(
+        _fact(
+            request, scope[request.text], about.get(request.subject or "", ()), _entailed(request) if entailed else ()
+        )
+        for request in requests
+    )
     if len(scope) < 2:
         raise RequestError(f"{what} has fewer than two prompts, so nothing lies outside a scope", hint="give more")
     if all(len(fact.inside) < 2 for fact in facts):
@@ -74,7 +88,7 @@ def facts_of(requests: Sequence[EditRequest], *, what: str) -> Facts:
     return Facts(facts, {prompt: frozenset(questions) for prompt, questions in scope.items()})
 
 
-def _fact(request: EditRequest, scope: set[str], about: Iterable[str]) -> Fact:
+def _fact(request: EditRequest, scope: set[str], about: Iterable[str], entailed: tuple[tuple[str, str], ...]) -> Fact:
     def beyond(questions: Iterable[str]) -> tuple[str, ...]:
         return tuple(question for question in dict.fromkeys(questions) if question not in scope)
 
@@ -84,15 +98,19 @@ def _fact(request: EditRequest, scope: set[str], about: Iterable[str]) -> Fact:
         prompt=request.text,
         label=request.target_new,
         subject=request.subject,
-        inside=tuple(_inside(request)),
+        reworded=_reworded(request),
+        entailed=entailed,
         outside=beyond(other),
         same_subject=beyond([*same, *about]),
     )
 
 
-def _inside(request: EditRequest) -> list[tuple[str, str]]:
-    said = [(question, request.target_new) for question in (request.text, *request.rephrasings)]
-    return [*said, *((probe.prompt, probe.target) for probe in request.portability)]
+def _reworded(request: EditRequest) -> tuple[tuple[str, str], ...]:
+    return tuple((question, request.target_new) for question in (request.text, *request.rephrasings))
+
+
+def _entailed(request: EditRequest) -> tuple[tuple[str, str], ...]:
+    return tuple((probe.prompt, probe.target) for probe in request.portability)
 
 
 def _by_subject(requests: Iterable[EditRequest]) -> dict[str, list[str]]:

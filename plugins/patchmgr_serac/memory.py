@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 
@@ -25,14 +24,8 @@ class SeracMemory:
     lookup: Lookup
     threshold: float
     template: str
-    own: bool
-    """Whether the bundle's counterfactual model answers; otherwise the model below does."""
-    device: str
-
-    @cached_property
-    def answering(self) -> LoadedModel | None:
-        """The counterfactual model, loaded on the first hit; None: the model below answers."""
-        return open_counterfactual(self.bundle.files, self.device) if self.own else None
+    answering: LoadedModel | None
+    """The counterfactual model; None: the model below answers."""
 
     def route(self, prompts: Sequence[str]) -> list[Route | None]:
         """Where each prompt goes: to the likeliest entry, if it is likelier than the threshold."""
@@ -55,7 +48,8 @@ def open_serac(bundle: MemoryBundle, device: str) -> SeracMemory:
 
     Raises:
         FormatError: it lacks a setting, its keys or a network.
-        MethodError: a network cannot be loaded.
+        MethodError: a network of the scope classifier cannot be loaded.
+        NotFoundError: the counterfactual model cannot be loaded.
     """
     settings = bundle.config.settings
     try:
@@ -72,4 +66,5 @@ def open_serac(bundle: MemoryBundle, device: str) -> SeracMemory:
     cross = open_cross(bundle.files, device) if "cross" in parts else None
     keys = None if bundle.keys is None or encoder is None else torch.from_numpy(bundle.keys)
     entries = [(entry.prompt, entry.target) for entry in bundle.entries]
-    return SeracMemory(bundle, Lookup(entries, encoder, keys, cross, candidates), threshold, template, own, device)
+    answering = open_counterfactual(bundle.files, device) if own else None
+    return SeracMemory(bundle, Lookup(entries, encoder, keys, cross, candidates), threshold, template, answering)

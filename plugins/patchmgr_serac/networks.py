@@ -134,7 +134,8 @@ def open_cross(files: Mapping[str, Path], device: str) -> CrossReader:
         MethodError: transformers cannot load it.
     """
     with laid_out(files, "cross") as folder:
-        reader = CrossReader(ScopeEncoder(*load_encoder(folder), "cls"))
+        with torch.random.fork_rng(devices=[]):  # the head is drawn, and then read
+            reader = CrossReader(ScopeEncoder(*load_encoder(folder), "cls"))
         reader.head.load_state_dict(load_file(folder / _HEAD))
         return reader.eval().to(device)
 

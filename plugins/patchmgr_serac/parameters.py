@@ -64,6 +64,13 @@ class SeracTraining(PresetParameters):
     accumulation: int = Field(default=1, ge=1, description="forward passes of an update; published: 10")
     router_weight: float = Field(default=1.0, gt=0, description="weight of the scope classifier's loss")
     counterfactual_weight: float = Field(default=0.1, gt=0, description="weight of the counterfactual model's loss")
+    portability_share: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="how often the question in scope is a portability probe, of requests that have some; 0: leave them "
+        "out, where answering needs knowledge that no wording gives away",
+    )
     hard_share: float = Field(default=0.5, ge=0, le=1, description="share of batches with hard negatives")
     hard_neighbours: int = Field(default=100, ge=1, description="nearest prompts that hard negatives come from")
     hard_skip: int = Field(default=25, ge=0, description="the nearest of them, which may be paraphrases, left out")

@@ -47,7 +47,9 @@ def train(model: LoadedModel, data: TrainingData, parameters: SeracTraining, con
         RequestError: the data lack rephrasings, locality probes or requests.
         FormatError: what a run before left cannot be read.
     """
-    known, validation = facts_of(data.training, what="the training data"), facts_of(data.validation, what="validation")
+    entailed = parameters.portability_share > 0
+    known = facts_of(data.training, what="the training data", entailed=entailed)
+    validation = facts_of(data.validation, what="the validation data", entailed=entailed)
     entries = parameters.validation_entries
     questions = questions_of(validation, min(entries, _CROSS_ENTRIES) if parameters.router == "cross" else entries)
     device = next(model.model.parameters()).device
@@ -73,7 +75,7 @@ def _drawing(known: Facts, parameters: SeracTraining, context: TrainingContext) 
         skip=parameters.hard_skip,
         temperature=parameters.hard_temperature,
     )
-    return Drawing(known, parameters.batch, context.seed, hard, parameters.hard_share)
+    return Drawing(known, parameters.batch, context.seed, hard, parameters.hard_share, parameters.portability_share)
 
 
 @dataclass(frozen=True, eq=False)

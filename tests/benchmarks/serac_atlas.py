@@ -41,6 +41,8 @@ DRAWS = 4
 N_FACTS = 1900
 """Facts that can be edited, nearly all."""
 TOKENS = 2048
+SETTINGS = {"portability_share": 0}
+"""Two-hop questions need to know, say, which country a city lies in; no router knows that of a subject it never saw."""
 
 
 def main() -> None:
@@ -108,7 +110,7 @@ def trained(base: LoadedModel, data: TrainingData, work: Path, settings: Mapping
         last[:] = [step, now]
 
     context = TrainingContext(work, seed=seed, report=report)
-    return SeracTrainer().train(base, data, SeracTrainer.parameters(**settings), context)
+    return SeracTrainer().train(base, data, SeracTrainer.parameters(**{**SETTINGS, **settings}), context)
 
 
 def measured(base: LoadedModel, editor: Editor, requests: Sequence[EditRequest], size: int) -> dict[str, float]:

@@ -1,0 +1,183 @@
+"""A training is one thing, however often it was killed; it learns, and leaves the base as it was."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from patchmgr.errors import FormatError, MethodError
+from patchmgr.testing.snapshot import snapshot
+from patchmgr_serac import SeracTrainer
+from patchmgr_serac.counterfactual import loss
+from patchmgr_serac.networks import Networks, begin, derived_rate
+from patchmgr_serac.trainer import router_loss
+
+SHORT = {"steps": 8, "validate_every": 2, "router": "two-stage", "patience": 8}
+
+
+class Killed(BaseException):
+    """What a signal does."""
+
+
+def bytes_of(draft):
+    return {name: path.read_bytes() for name, path in draft.files.items()}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(trained, tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("whole"), **SHORT)
+
+
+@pytest.mark.parametrize("when", ["step", "validation"])
+def test_resume_after_a_kill_gives_bit_for_bit_the_result_of_the_uninterrupted_run(
+    trained, uninterrupted, tmp_path, when
+):
+    left = {"step": 5, "validation": 3}[when]
+
+    def kill(*_):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Killed
+
+    killed = {"progress": kill} if when == "step" else {"report": kill}
+    with pytest.raises(Killed):
+        trained(tmp_path, **SHORT, **killed)
+    assert list(tmp_path.glob("checkpoint-*"))
+    steps = []
+    again = trained(tmp_path, **SHORT, progress=lambda done, *_: steps.append(done))
+    assert steps == [4, 5, 6, 7]
+    assert bytes_of(again) == bytes_of(uninterrupted)
+    assert (again.steps, again.figures, again.parameters) == (
+        uninterrupted.steps,
+        uninterrupted.figures,
+        uninterrupted.parameters,
+    )
+
+
+def test_a_training_that_ended_is_not_repeated(trained, uninterrupted, tmp_path):
+    first = trained(tmp_path, **SHORT)
+    steps = []
+    again = trained(tmp_path, **SHORT, progress=lambda done, *_: steps.append(done))
+    assert steps == []
+    assert bytes_of(again) == bytes_of(first)
+    assert bytes_of(again) == bytes_of(uninterrupted)
+
+
+def test_a_checkpoint_that_cannot_be_read_is_named(trained, tmp_path):
+    (tmp_path / "checkpoint-2").mkdir()
+    (tmp_path / "checkpoint-2" / "tensors.safetensors").write_bytes(b"none")
+    with pytest.raises(FormatError, match="checkpoint-2"):
+        trained(tmp_path, **SHORT)
+
+
+def test_it_learns_what_lies_in_a_scope_and_the_best_state_is_kept(draft, trained, tmp_path):
+    seen = {}
+    trained(tmp_path, **SHORT, report=seen.setdefault)
+    ranks = {step: (round(f["balanced_accuracy"] * f["es"], 6), f["auc"]) for step, f in seen.items()}
+    kept = trained(tmp_path, **SHORT)
+    assert kept.steps == max(ranks, key=lambda step: (ranks[step], -step))
+    assert kept.figures == seen[kept.steps]
+    assert draft.figures["balanced_accuracy"] > 0.85
+    assert draft.figures["auc"] > 0.9
+    assert {"es", "found", "false_positive_rate", "same_subject_left_alone"} <= draft.figures.keys()
+
+
+def test_it_ends_when_the_validation_gets_no_better(trained, tmp_path):
+    steps = []
+    settings = {**SHORT, "learning_rate": 1e-12, "patience": 2, "router": "embedding", "counterfactual": "base"}
+    draft = trained(tmp_path, **settings, report=lambda step, _: steps.append(step))
+    assert steps == [2, 4, 6]
+    assert draft.steps == 2
+
+
+def test_training_leaves_the_base_bit_for_bit_as_it_was(trained, base, tmp_path):
+    before, generator = snapshot(base.model), torch.random.get_rng_state()
+    trained(tmp_path, **{**SHORT, "steps": 2})
+    assert snapshot(base.model) == before
+    assert torch.equal(torch.random.get_rng_state(), generator)
+
+
+def test_files_are_safetensors_and_json_and_name_no_folder_of_this_machine(both_stages, encoder_at):
+    kinds = {path.suffix for path in both_stages.files.values()}
+    assert kinds == {".safetensors", ".json"}
+    for path in both_stages.files.values():
+        if path.suffix == ".json":
+            json.loads(path.read_bytes())
+            assert str(encoder_at).encode() not in path.read_bytes()
+            assert str(path.parent).encode() not in path.read_bytes()
+    assert {name.partition("/")[0] for name in both_stages.files} == {
+        "encoder",
+        "cross",
+        "counterfactual",
+        "calibration.json",
+    }
+    json.dumps(both_stages.parameters)
+
+
+@pytest.mark.parametrize("router", ["embedding", "cross"])
+def test_a_router_of_one_form_lacks_the_other_network(trained, tmp_path, router):
+    found = trained(tmp_path, steps=1, validate_every=1, router=router, counterfactual="base")
+    other = {"embedding": "cross", "cross": "encoder"}[router]
+    assert not [name for name in found.files if name.startswith((f"{other}/", "counterfactual/"))]
+    assert "es" not in found.figures
+
+
+def test_one_update_is_one_step_of_adam_on_the_weighted_losses(base, encoder_at, trained, tmp_path, world):
+    """Compared with the two losses added up by hand, on the first two batches."""
+    from patchmgr_serac.drawing import Drawing
+    from patchmgr_serac.facts import facts_of
+
+    settings = {"router": "embedding", "hard_share": 0.0, "batch": 3, "accumulation": 2, "learning_rate": 1e-3}
+    given = SeracTrainer.parameters(encoder=str(encoder_at), **settings)
+    draft = trained(tmp_path, steps=1, validate_every=1, **settings)
+    subjects = ("France", "Italy", "Japan", "Kenya", "Peru", "Chad", "Cuba", "Iran")
+    drawing = Drawing(facts_of(world(subjects), what="data"), 3, 5, lambda *_: None, 0.0, 0.2)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        networks: Networks = begin(given, base)
+        networks.train(True)
+        torch.manual_seed(5 << 32)
+        total = torch.zeros(())
+        for number in (0, 1):
+            pairs = drawing.batch(number)
+            asked = [
+                (f"{pair.fact.prompt} {pair.fact.label} {pair.question}", pair.answer) for pair in pairs if pair.answer
+            ]
+            total = total + (1.0 * router_loss(networks, pairs) + 0.1 * loss(networks.answering, asked)) / 2
+    tensors = networks.tensors()
+    gradients = dict(zip(tensors, torch.autograd.grad(total, tensors.values(), allow_unused=True), strict=True))
+    norm = torch.stack([g.square().sum() for g in gradients.values() if g is not None]).sum().sqrt()
+    stored = {
+        **{f"encoder.model.{k}": v for k, v in load_file(draft.files["encoder/model.safetensors"]).items()},
+        **{f"counterfactual.{k}": v for k, v in load_file(draft.files["counterfactual/model.safetensors"]).items()},
+    }
+    compared = 0
+    for name, value in tensors.items():
+        gradient = gradients[name]
+        if gradient is None:
+            continue
+        clipped = gradient * min(1.0, 100.0 / float(norm))
+        step = 1e-3 * clipped / (clipped.abs() + 1e-8)  # Adam's first
+        clear = clipped.abs() > 1e-4
+        assert torch.allclose(stored[name][clear], (value.detach() - step)[clear], atol=2e-5), name
+        compared += int(clear.sum())
+    assert compared > 1000
+
+
+def test_small_networks_get_a_higher_rate_and_those_of_the_paper_the_published_one():
+    assert derived_rate(768) == 1e-5
+    assert derived_rate(64) == 1e-3
+    assert derived_rate(384) == pytest.approx(4e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [({"encoder": "nowhere"}, "is no encoder"), ({"counterfactual": "nowhere"}, "counterfactual=nowhere")],
+)
+def test_what_cannot_be_loaded_is_named(base, encoder_at, settings, says):
+    with pytest.raises(MethodError, match=says):
+        begin(SeracTrainer.parameters(**{"encoder": str(encoder_at), **settings}), base)
