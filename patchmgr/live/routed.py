@@ -15,8 +15,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import CausalLMOutput
+from transformers.utils.generic import ModelOutput
 
 from patchmgr.errors import UsageError
+from patchmgr.live.handover import HandedOver, Translation
 from patchmgr.methods.contract import LoadedModel
 from patchmgr.methods.runtime import Route, Router
 from patchmgr.methods.tokens import encode_all, pad_left, pad_right
@@ -31,6 +33,7 @@ class RoutedModel:
     def __init__(self, loaded: LoadedModel, router: Router) -> None:
         self._loaded = loaded
         self.router = router
+        self._alike: dict[int, tuple[PreTrainedTokenizerBase, bool]] = {}
 
     @property
     def base(self) -> PreTrainedModel:
@@ -63,27 +66,31 @@ class RoutedModel:
         Args:
             input_ids: prompts, padded on the left or not at all.
             attention_mask: 1 for real tokens; None: all are.
-            streamer: for one row, as transformers has it.
-            options: those of ``generate``.
+            streamer: for one row, as transformers has it; it is shown the prompt as it came and the base's tokens.
+            options: those of ``generate``; with ``num_return_sequences`` a row has its answers one below the other.
 
         Raises:
-            UsageError: a streamer for several rows.
+            UsageError: a streamer for several rows, or ``return_dict_in_generate`` where a row is claimed.
         """
         if streamer is not None and len(input_ids) != 1:
             raise UsageError("a streamer shows one row at a time", hint="generate row by row")
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        given = {**options, "streamer": streamer}
         routes = self.routes([self._text(ids[kept.bool()]) for ids, kept in zip(input_ids, mask, strict=True)])
-        answers: dict[int, Tensor] = {}
         plain = [index for index, route in enumerate(routes) if route is None]
+        if len(plain) == len(routes):
+            generate: Any = self.base.generate
+            whole: Tensor = generate(input_ids=input_ids, attention_mask=mask, streamer=streamer, **options)
+            return whole
+        answers: dict[int, list[Tensor]] = {}
         if plain:
-            found = _generate(self._loaded, input_ids[plain], mask[plain], given)
-            answers.update(zip(plain, found, strict=True))
+            answers.update(zip(plain, _generate(self._loaded, input_ids[plain], mask[plain], options), strict=True))
         for model, rows in _claimed(self._loaded, routes):
             ids, kept = _padded(model, [text for _, text in rows])
-            for (index, _), answer in zip(rows, _generate(model, ids, kept, given), strict=True):
-                answers[index] = self._in_own_tokens(model, answer)
-        return _beside(input_ids, [answers[index] for index in range(len(routes))], _padding(self.tokenizer))
+            shown = None if self._loaded.encoder_decoder else input_ids
+            given = {**options, "streamer": streamer and HandedOver(streamer, shown, self._translation(model))}
+            for (index, _), found in zip(rows, _generate(model, ids, kept, given), strict=True):
+                answers[index] = [self._in_own_tokens(model, answer) for answer in found]
+        return self._beside(input_ids, [answers[index] for index in range(len(routes))])
 
     def __call__(
         self,
@@ -91,57 +98,77 @@ class RoutedModel:
         attention_mask: Int[Tensor, "rows width"] | None = None,
         labels: Int[Tensor, "rows width"] | None = None,
         **options: Any,
-    ) -> CausalLMOutput:
+    ) -> ModelOutput:
         """Logits as the base gives them; with ``labels`` also the mean loss of the target tokens.
 
         A row is routed on its prompt: what stands before the first label, or all of it. In rows that a memory claims,
         places inside the prompt, which nobody was asked about, hold NaN.
 
         Raises:
-            UsageError: a row is answered in another tokenizer's tokens; ``generate`` can bring those back.
+            UsageError: a row is answered in another tokenizer's tokens, or by an encoder-decoder; ``generate`` brings
+                those back.
         """
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        ends = [_prompt_end(kept, None if labels is None else labels[row]) for row, kept in enumerate(mask)]
+        inside = None if self._loaded.encoder_decoder else labels
+        ends = [_prompt_end(kept, None if inside is None else inside[row]) for row, kept in enumerate(mask)]
         prompts = [self._text(input_ids[row, :end][mask[row, :end].bool()]) for row, end in enumerate(ends)]
         routes = self.routes(prompts)
         plain = [index for index, route in enumerate(routes) if route is None]
+        if len(plain) == len(routes):
+            whole: ModelOutput = self.base(input_ids=input_ids, attention_mask=mask, labels=labels, **options)
+            return whole
+        if self._loaded.encoder_decoder:
+            raise UsageError("logits of an encoder-decoder cannot be handed over", hint="use generate")
         rows: dict[int, Tensor] = {}
         if plain:
             found = self.base(input_ids=input_ids[plain], attention_mask=mask[plain], **options).logits
             rows.update(zip(plain, found, strict=True))
-        for index, (route, end) in enumerate(zip(routes, ends, strict=True)):
-            if route is not None:
-                rows[index] = self._claimed_logits(route, input_ids[index], mask[index], end, options)
-        logits = torch.stack([rows[index] for index in range(len(routes))])
+        for model, claimed in _claimed(self._loaded, routes):
+            self._check_tokens(model, claimed)
+            behind = {index: input_ids[index, ends[index] :][mask[index, ends[index] :].bool()] for index, _ in claimed}
+            for index, found in _logits(model, claimed, behind, options):
+                row = rows[index] = found.new_full((input_ids.shape[1], found.shape[-1]), torch.nan)
+                row[ends[index] - 1 : ends[index] + len(behind[index])] = found
+        logits = torch.stack([rows[index].to(input_ids.device) for index in range(len(routes))])
         return CausalLMOutput(loss=None if labels is None else _loss(logits, labels), logits=logits)
 
     forward = __call__
 
-    def _claimed_logits(
-        self, route: Route, ids: Int[Tensor, " width"], mask: Int[Tensor, " width"], end: int, options: dict[str, Any]
-    ) -> Float[Tensor, "width vocabulary"]:
-        model = route.model or self._loaded
-        if model.tokenizer is not self.tokenizer and model.tokenizer.get_vocab() != self.tokenizer.get_vocab():
+    def _check_tokens(self, model: LoadedModel, claimed: Sequence[tuple[int, str]]) -> None:
+        if not self._speaks_alike(model):
             raise UsageError(
-                f"{route.package} answers {route.prompt[:40]!r}… in the tokens of another model",
+                f"{claimed[0][1][:40]!r}… is answered in the tokens of another model",
                 hint="use generate, which brings its answer back as text",
             )
-        asked = torch.tensor(encode_all(model.tokenizer, [route.prompt])[0], device=ids.device)
-        behind = ids[end:][mask[end:].bool()]
-        found = model.model(input_ids=torch.cat([asked, behind]).unsqueeze(0), **options).logits[0]
-        logits: Tensor = found.new_full((len(ids), found.shape[-1]), torch.nan)
-        logits[end - 1 : end + len(behind)] = found[len(asked) - 1 :]
-        return logits
+
+    def _speaks_alike(self, model: LoadedModel) -> bool:
+        """Whether a model's tokens are the base's."""
+        key = id(model.tokenizer)
+        if key not in self._alike:
+            same = model.tokenizer is self.tokenizer or model.tokenizer.get_vocab() == self.tokenizer.get_vocab()
+            self._alike[key] = (model.tokenizer, same)  # kept, so that no other gets its id
+        return self._alike[key][1]
 
     def _text(self, ids: Int[Tensor, " tokens"]) -> str:
         return str(self.tokenizer.decode(ids.tolist(), skip_special_tokens=True))
 
+    def _translation(self, model: LoadedModel) -> Translation | None:
+        """How tokens of a model become the base's; None: they are."""
+        return None if self._speaks_alike(model) else Translation(model.tokenizer, self.tokenizer)
+
     def _in_own_tokens(self, model: LoadedModel, answer: Int[Tensor, " tokens"]) -> Int[Tensor, " tokens"]:
         """Tokens of another model's answer as the base would write them."""
-        if model.tokenizer is self.tokenizer:
-            return answer
-        text = str(model.tokenizer.decode(answer.tolist(), skip_special_tokens=True))
-        return torch.tensor(self.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=torch.long)
+        translation = self._translation(model)
+        return answer if translation is None else torch.tensor(translation.whole(answer.tolist()), dtype=torch.long)
+
+    def _beside(self, prompts: Int[Tensor, "rows width"], answers: Sequence[Sequence[Tensor]]) -> Tensor:
+        """Prompts with answers of several lengths behind them; of an encoder-decoder the answers alone."""
+        every = [answer.tolist() for found in answers for answer in found]
+        ids, _ = pad_right(every, _padding(self.tokenizer))
+        behind = torch.tensor(ids, dtype=prompts.dtype, device=prompts.device).reshape(len(every), -1)
+        if self._loaded.encoder_decoder:
+            return behind
+        return torch.cat([prompts.repeat_interleave(len(every) // len(prompts), dim=0), behind], dim=1)
 
 
 def _claimed(base: LoadedModel, routes: Sequence[Route | None]) -> Iterator[tuple[LoadedModel, list[tuple[int, str]]]]:
@@ -156,11 +183,32 @@ def _claimed(base: LoadedModel, routes: Sequence[Route | None]) -> Iterator[tupl
 
 def _generate(
     model: LoadedModel, ids: Int[Tensor, "rows width"], mask: Int[Tensor, "rows width"], options: dict[str, Any]
-) -> list[Int[Tensor, " new"]]:
-    """The new tokens of each row."""
+) -> list[list[Int[Tensor, " new"]]]:
+    """The new tokens of each row: one answer, or as many as the options ask for.
+
+    Raises:
+        UsageError: the options ask for more than tokens.
+    """
     generate: Any = model.model.generate
-    found: Tensor = generate(input_ids=ids, attention_mask=mask, **options)
-    return [row[ids.shape[1] :].cpu() for row in found]
+    found = generate(input_ids=ids, attention_mask=mask, **options)
+    if not isinstance(found, Tensor):
+        raise UsageError("a memory hands over tokens only", hint="leave return_dict_in_generate out")
+    new = [row[0 if model.encoder_decoder else ids.shape[1] :].cpu() for row in found]
+    each = len(new) // len(ids)
+    return [new[start : start + each] for start in range(0, len(new), each)]
+
+
+def _logits(
+    model: LoadedModel, claimed: Sequence[tuple[int, str]], behind: dict[int, Tensor], options: dict[str, Any]
+) -> Iterator[tuple[int, Float[Tensor, "places vocabulary"]]]:
+    """For rows that one model answers, in one batch: the logits from the last token of what it is asked on."""
+    device = next(model.model.parameters()).device
+    asked = encode_all(model.tokenizer, [text for _, text in claimed])
+    rows = [[*ids, *behind[index].tolist()] for ids, (index, _) in zip(asked, claimed, strict=True)]
+    ids, mask = (torch.tensor(values, device=device) for values in pad_right(rows, _padding(model.tokenizer)))
+    found = model.model(input_ids=ids, attention_mask=mask, **options).logits
+    for row, (index, _) in enumerate(claimed):
+        yield index, found[row, len(asked[row]) - 1 : len(rows[row])]
 
 
 def _padded(model: LoadedModel, texts: Sequence[str]) -> tuple[Int[Tensor, "rows width"], Int[Tensor, "rows width"]]:
@@ -188,10 +236,3 @@ def _loss(logits: Float[Tensor, "rows width vocabulary"], labels: Int[Tensor, "r
     said = labels[:, 1:] != IGNORED
     loss: Tensor = torch.nn.functional.cross_entropy(logits[:, :-1][said].float(), labels[:, 1:][said])
     return loss
-
-
-def _beside(prompts: Tensor, answers: Sequence[Tensor], padding: int) -> Tensor:
-    """Prompts with answers of several lengths behind them."""
-    ids, _ = pad_right([answer.tolist() for answer in answers], padding)
-    behind = torch.tensor(ids, dtype=prompts.dtype, device=prompts.device).reshape(len(prompts), -1)
-    return torch.cat([prompts, behind], dim=1)

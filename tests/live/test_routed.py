@@ -10,7 +10,7 @@ from patchmgr.live.routed import IGNORED, RoutedModel
 from patchmgr.methods.contract import LoadedModel
 from patchmgr.methods.runtime import Route, Router
 from patchmgr.testing.tiny import tiny_loaded_model, tiny_tokenizer
-from tiny_models import tiny_model
+from tiny_models import tiny_model, tiny_seq2seq
 
 OPTIONS = {"max_new_tokens": 6, "do_sample": False, "pad_token_id": 2}
 
@@ -122,20 +122,85 @@ def test_logits_in_other_tokens_are_refused(base, other):
         model(input_ids=batch(base, TEXTS[:1])["input_ids"])
 
 
-def test_one_row_can_be_streamed_and_several_cannot(base):
-    class Stream:
-        def __init__(self):
-            self.put_ids, self.ended = [], False
+def test_rows_that_are_claimed_together_have_the_logits_that_each_has_alone(base, other):
+    third = LoadedModel(other.model, base.tokenizer, "other weights, the same tokens")
+    model = routed(base, Claims("o", "Because of this"), Claims("Rome", "x", third))
+    given = batch(base, [*TEXTS, "The tower"])
+    labels = given["input_ids"].clone()
+    labels[:, :-2] = IGNORED
+    together = model(**given, labels=labels)
+    losses = []
+    for row in range(4):
+        alone = model(**{name: values[row : row + 1] for name, values in given.items()}, labels=labels[row : row + 1])
+        assert torch.allclose(together.logits[row, -3:-1], alone.logits[0, -3:-1], atol=1e-5)
+        losses.append(alone.loss.item())
+    assert together.loss.item() == pytest.approx(sum(losses) / 4, rel=1e-4)
 
-        def put(self, value):
-            self.put_ids.append(value)
 
-        def end(self):
-            self.ended = True
+def test_a_row_has_as_many_answers_as_were_asked_for(base):
+    model = routed(base, Claims("Atlantis", "Because"))
+    given, several = batch(base, TEXTS), {**OPTIONS, "num_beams": 3, "num_return_sequences": 2}
+    found = model.generate(**given, **several)
+    assert len(found) == 2 * len(TEXTS)
+    asked = base.tokenizer(f"Because {TEXTS[1]}", return_tensors="pt")
+    expected = base.model.generate(**asked, **several)[:, asked["input_ids"].shape[1] :]
+    for row, answer in zip(found[2:4], expected, strict=True):
+        assert row[: given["input_ids"].shape[1]].tolist() == given["input_ids"][1].tolist()
+        assert row[given["input_ids"].shape[1] :][: len(answer)].tolist() == answer.tolist()
 
-    model, stream = routed(base, Claims("Rome", "Therefore")), Stream()
-    model.generate(**batch(base, TEXTS[:1]), **OPTIONS, streamer=stream)
+
+def test_what_comes_back_whole_comes_only_where_nothing_is_claimed(base):
+    given = batch(base, TEXTS)
+    options = {**OPTIONS, "return_dict_in_generate": True, "output_scores": True}
+    whole = routed(base, Claims("nowhere", "x")).generate(**given, **options)
+    assert torch.equal(whole.sequences, base.model.generate(**given, **OPTIONS))
+    with pytest.raises(UsageError, match="hands over tokens only"):
+        routed(base, Claims("Rome", "x")).generate(**given, **options)
+
+
+def test_an_encoder_decoder_answers_another_text_too():
+    loaded = tiny_seq2seq()
+    model, given = routed(loaded, Claims("Rome", "Because")), batch(loaded, TEXTS[:2])
+    options = {**OPTIONS, "use_cache": False}  # transformers' cache wants as many decoder layers as encoder layers
+    found = model.generate(**given, **options)
+    for row, text in enumerate([f"Because {TEXTS[0]}", TEXTS[1]]):
+        ids = torch.tensor([loaded.tokenizer(text)["input_ids"]])
+        expected = loaded.model.generate(input_ids=ids, **options)[0]
+        assert found[row, : len(expected)].tolist() == expected.tolist()
+    with pytest.raises(UsageError, match="encoder-decoder cannot be handed over"):
+        model(**given, labels=given["input_ids"])
+
+
+class Stream:
+    """What a streamer is given."""
+
+    def __init__(self):
+        self.prompt, self.ids, self.ended = None, [], False
+
+    def put(self, value):
+        if self.prompt is None:
+            self.prompt = value
+        else:
+            self.ids += value.flatten().tolist()
+
+    def end(self):
+        self.ended = True
+
+
+@pytest.mark.parametrize("speaks", ["alike", "otherwise", "itself"])
+def test_one_row_is_streamed_as_it_is_generated_and_several_cannot_be(base, other, speaks):
+    answering = {
+        "alike": LoadedModel(other.model, tiny_tokenizer(), "other"),
+        "otherwise": other,
+        "itself": None,
+    }[speaks]
+    model = routed(base, Claims("Rome", "Therefore", answering))
+    given, stream = batch(base, TEXTS[:1]), Stream()
+    found = model.generate(**given, **OPTIONS, streamer=stream)
     assert stream.ended
-    assert len(stream.put_ids) > 1
+    assert torch.equal(stream.prompt, given["input_ids"]), "the prompt is shown as the user wrote it"
+    assert len(stream.ids) > 1
+    new = found[0, given["input_ids"].shape[1] :]
+    assert base.tokenizer.decode(stream.ids) == base.tokenizer.decode(new)
     with pytest.raises(UsageError, match="one row at a time"):
         model.generate(**batch(base, TEXTS), **OPTIONS, streamer=stream)
