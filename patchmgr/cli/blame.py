@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from patchmgr.cli import render
-from patchmgr.cli.options import JsonOpt, ModelArg, QuietOpt
+from patchmgr.cli.options import DeviceOpt, JsonOpt, ModelArg, QuietOpt
 from patchmgr.cli.session import manager
 from patchmgr.cli.suspects import suspect_json, suspect_text
 from patchmgr.errors import UsageError
@@ -29,6 +29,10 @@ def blame(
     tensor: Annotated[
         str | None, typer.Option("--tensor", metavar="NAME", help="Who wrote this tensor, in place of a prompt.")
     ] = None,
+    device: DeviceOpt = "cpu",
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16"], typer.Option(help="Of the forward pass; auto: as stored.")
+    ] = "float32",
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
@@ -54,7 +58,7 @@ def blame(
         return
     assert prompt is not None
     with manager(quiet=quiet) as registry:
-        found = registry.blame(model, prompt, target=target, exhaustive=exhaustive)
+        found = registry.blame(model, prompt, target=target, exhaustive=exhaustive, device=device, dtype=dtype)
     if json:
         render.emit_json({"blame": _json(found)})
     else:

@@ -131,11 +131,22 @@ class Questions:
 
         return bisect(self._manager, model, order)
 
-    def blame(self, model: str, prompt: str, *, target: str | None = None, exhaustive: bool = False) -> Blame:
+    def blame(
+        self,
+        model: str,
+        prompt: str,
+        *,
+        target: str | None = None,
+        exhaustive: bool = False,
+        device: str = "cpu",
+        dtype: Literal["auto", "float32", "bfloat16"] = "float32",
+    ) -> Blame:
         """Which package and edit answers a prompt; see :func:`patchmgr.manager.blame.prompt.blame_prompt`."""
         from patchmgr.manager.blame.prompt import blame_prompt
 
-        return blame_prompt(self._manager, model, prompt, target=target, exhaustive=exhaustive)
+        return blame_prompt(
+            self._manager, model, prompt, target=target, exhaustive=exhaustive, device=device, dtype=dtype
+        )
 
     def blame_tensor(self, model: str, name: str) -> TensorBlame:
         """Which packages wrote a tensor; see :func:`patchmgr.manager.blame.tensor.blame_tensor`."""

@@ -67,7 +67,7 @@ def _narrowed(manager: Manager, turn: Turn, look: Callable[[LineState], Look]) -
         looks.append(look(line[number]))
         return looks[-1].verdict
 
-    steps = search(len(line) - 1, judge).steps
+    steps = search(len(line) - 1, judge, check_ends=True).steps
     suspects = tuple(suspect for step in steps for suspect in turn_at(manager, line, step).suspects)
     return replace(turn, suspects=suspects), looks
 

@@ -7,37 +7,40 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from patchmgr.errors import NotFoundError, RequestError, UsageError
+from patchmgr.manager.bench import ComputeDtype
 from patchmgr.manager.blame.contract import Blame, Evidence, Nearness, Said, Verdict
-from patchmgr.manager.blame.keys import blocks_of, kept_keys, nearest, prompt_keys
+from patchmgr.manager.blame.nearness import Edits, is_candidate, nearness
 from patchmgr.manager.states import open_packages, read_state
 from patchmgr.manager.subsets import Subsets, Which, open_subsets
-from patchmgr.methods.runtime import Route
 from patchmgr.metrics.contract import Forced, Free
 from patchmgr.metrics.equations import starts_with_target
-from patchmgr.package.memory.operations import entry_id
+from patchmgr.ops.conflict.ddmin import ddmin
 from patchmgr.request import EditRequest
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
     from patchmgr.package.reader import EditPackage
 
-NEAR = 0.7
-"""Cosine of keys from which on a package is tried first. On the demo base prompts about an edited subject lie above .9
-and most others below .65; where it misleads, the other packages are tried too."""
 ANSWER_TOKENS = 12
 """Of a greedy answer, when nobody says what to trace."""
-Edits = tuple[EditRequest, ...]
 _SENTENCE = re.compile(r"[.!?]?\s*\n|[.!?](?=\s|$)")
 
 
 def blame_prompt(
-    manager: Manager, model: str, prompt: str, *, target: str | None = None, exhaustive: bool = False
+    manager: Manager,
+    model: str,
+    prompt: str,
+    *,
+    target: str | None = None,
+    exhaustive: bool = False,
+    device: str = "cpu",
+    dtype: ComputeDtype = "float32",
 ) -> Blame:
     """Find the packages without which a model would answer otherwise, on exact states in memory.
 
     Tried are, each by itself, the packages whose keys are near the prompt's, those that keep none, and the memory that
     claims the prompt; all others only where none of these wrote what is said. Where no package alone changes the
-    answer, they are left out one after the other, and those that are needed for the change are told together.
+    answer, delta debugging finds a few whose absence together does, and none of which could stay.
 
     Args:
         manager: the registry.
@@ -45,10 +48,12 @@ def blame_prompt(
         prompt: what is asked.
         target: the answer that is traced, also one that the model does not give; None: what it says.
         exhaustive: try every package by itself.
+        device: where to compute.
+        dtype: in which precision; ``auto``: as stored.
 
     Raises:
-        NotFoundError: there is no such model.
-        UsageError: the prompt or the target is empty.
+        NotFoundError: there is no such model, or it has no packages.
+        UsageError: the prompt or the target is empty, or there is no such device.
         RequestError: the model says nothing, or they are too long for it.
         IntegrityError: a byte of the base or of a package is not what its digest says.
         MethodError: memory ran out.
@@ -63,9 +68,9 @@ def blame_prompt(
     packages = open_packages(manager, state.stack)
     opened = {package.manifest.digest: package for package in packages}
     edits = [manager.registry.edits(digest) for digest in opened]
-    with open_subsets(manager, model, state.stack, opened=opened) as subsets:
+    with open_subsets(manager, model, state.stack, opened=opened, device=device, dtype=dtype) as subsets:
         traced = _Traced(subsets, prompt, _target(subsets, prompt, edits) if target is None else target.strip())
-        near = _nearness(subsets, prompt, packages, edits)
+        near = nearness(subsets, prompt, packages, edits)
         verdict, blamed, tried = _attribute(traced, packages, edits, near, exhaustive=exhaustive)
         now, base = traced.said(subsets.everything), traced.said(frozenset())
         found = {place: _evidence(traced, packages, edits[place], near[place], place) for place in tried}
@@ -117,7 +122,7 @@ def _attribute(
     """Who answers, and the places of those that do and of those that were tried."""
     everything = traced.subsets.everything
     now = traced.said(everything)
-    first = [place for place in sorted(everything) if _is_candidate(packages[place], near[place])]
+    first = [place for place in sorted(everything) if is_candidate(packages[place], near[place])]
     tried = sorted(everything) if exhaustive else first
     blamed = [place for place in tried if traced.changes(frozenset({place}))]
     if now.says_target and not blamed and not traced.changes(everything):
@@ -139,16 +144,8 @@ def _wrote(edits: Edits, near: Nearness | None, now: Said) -> bool:
 
 def _together(traced: _Traced, places: Sequence[int]) -> list[int]:
     """Packages whose absence together changes the answer, and none of which could stay; those that matter most."""
-    out: list[int] = []
-    for place in sorted(places, key=traced.lost, reverse=True):
-        out.append(place)
-        if traced.changes(frozenset(out)):
-            break
-    for place in out[:-1]:
-        fewer = [other for other in out if other != place]
-        if traced.changes(frozenset(fewer)):
-            out = fewer
-    return out
+    suspects = sorted(places, key=traced.lost, reverse=True)
+    return list(ddmin(suspects, lambda part: traced.changes(frozenset(part))))
 
 
 def _evidence(
@@ -171,39 +168,6 @@ def _by_their_texts(traced: _Traced, edits: Edits) -> Edits:
     asking = tuple(edit for edit in edits if traced.prompt in (edit.text, *edit.rephrasings))
     text = traced.said(traced.subsets.everything).text
     return asking or tuple(edit for edit in edits if starts_with_target(text, edit.target_new))
-
-
-def _is_candidate(package: EditPackage, near: Nearness | None) -> bool:
-    """Whether a package is tried before all others: it is near, or a weight package whose nearness nobody knows."""
-    if package.manifest.kind == "memory":
-        return near is not None
-    return near is None or near.score >= NEAR
-
-
-def _nearness(
-    subsets: Subsets, prompt: str, packages: Sequence[EditPackage], edits: Sequence[Edits]
-) -> list[Nearness | None]:
-    """How near each package is: by one forward pass of the base, and by where the memories send the prompt."""
-    with subsets.state(subsets.everything).opened() as loaded:
-        route = None if loaded.router is None else loaded.router.route([prompt])[0]
-    kept = [kept_keys(package.state, package.manifest.n_edits) for package in packages]
-    with subsets.state(frozenset()).opened() as loaded:
-        keys = prompt_keys(loaded, prompt if route is None else route.prompt, blocks_of(kept))
-    found: list[Nearness | None] = []
-    for package, requests, own in zip(packages, edits, kept, strict=True):
-        best = nearest(keys, own)
-        if route is not None and route.package == package.manifest.reference:
-            found.append(_routed(requests, route))
-        elif best is None:
-            found.append(None)
-        else:
-            found.append(Nearness(best[0], (best[1],)))
-    return found
-
-
-def _routed(requests: Edits, route: Route) -> Nearness:
-    places = {entry_id(edit): place for place, edit in enumerate(requests)}
-    return Nearness(route.score, tuple(places[name] for name in route.entries if name in places), route.entries)
 
 
 def _target(subsets: Subsets, prompt: str, edits: Sequence[Edits]) -> str:
