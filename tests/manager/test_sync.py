@@ -87,6 +87,14 @@ def test_a_dry_run_changes_nothing(there, repository):
     assert there.registry.packages() == ()
 
 
+def test_a_folder_is_not_needed_for_what_the_registry_has(there, repository):
+    there.sync(repository)
+    shutil.rmtree(repository / "packages")
+    there.rollback("prod", 0)
+    assert [manifest.reference for manifest in there.plan_sync(repository)["prod"].added] == ["a@v1", "b@v1"]
+    assert there.sync(repository)[0].changed
+
+
 def test_a_missing_package_is_named(there, repository):
     shutil.rmtree(repository / "packages" / "b")
     with pytest.raises(NotFoundError, match="packages/b"):

@@ -61,7 +61,8 @@ def sync(
     for one in locked:
         wanted_state(manager, one, folder)(read_state(manager, one.name))
     for one in locked:
-        _adopt_missing(manager, one, folder)
+        for missing in _elsewhere(manager, one, folder):
+            adopt(manager, missing)
     changes = [noting_conflicts(manager, wanted_state(manager, one, folder), ()) for one in locked]
     if require:
         changes = [_gated(manager, one.name, wanted, require) for one, wanted in zip(locked, changes, strict=True)]
@@ -76,7 +77,9 @@ def plan_sync(manager: Manager, folder: Path, *, model: str | None = None, froze
     found = {}
     for one in _chosen(folder, model, frozen=frozen):
         state = read_state(manager, one.name)
-        change = noting_conflicts(manager, wanted_state(manager, one, folder), _folders(one, folder))(state)
+        change = noting_conflicts(
+            manager, wanted_state(manager, one, folder), list(map(str, _elsewhere(manager, one, folder)))
+        )(state)
         found[one.name] = make_plan(state.base, change, find_kept(manager, state, change.stack))
     return found
 
@@ -148,16 +151,13 @@ def _check_current(folder: Path, lock: Lock, model: str | None) -> None:
         )
 
 
-def _folders(locked: LockedModel, folder: Path) -> list[str]:
-    """Where packages lie that the registry need not have."""
-    return [str((folder / folder_of(package.path)).absolute()) for package in locked.packages if package.path]
-
-
-def _adopt_missing(manager: Manager, locked: LockedModel, folder: Path) -> None:
-    """Take packages from their folders into the registry; they were found to be the locked ones."""
-    for package in locked.packages:
-        if package.path is not None and manager.registry.version_by_digest(package.digest) is None:
-            adopt(manager, folder / folder_of(package.path))
+def _elsewhere(manager: Manager, locked: LockedModel, folder: Path) -> list[Path]:
+    """The folders of packages that the registry does not have; they were found to be the locked ones."""
+    return [
+        (folder / folder_of(package.path)).absolute()
+        for package in locked.packages
+        if package.path is not None and manager.registry.version_by_digest(package.digest) is None
+    ]
 
 
 def _check(locked: LockedModel, found: Mapping[str, str]) -> None:
