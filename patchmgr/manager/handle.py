@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from patchmgr.errors import UsageError
 from patchmgr.manager.order import EditDtype, EditOrder
+from patchmgr.manager.remaking.source import Wishes
 from patchmgr.request import EditRequest, parse_request
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from patchmgr.manager.edit import EditResult
     from patchmgr.manager.evaluate import Evaluation
     from patchmgr.manager.manager import Manager
+    from patchmgr.manager.remaking.merge import How, Merged
+    from patchmgr.manager.remaking.rebase import Rebased
+    from patchmgr.manager.remaking.reverting import Dependants, Reverted
     from patchmgr.manager.status import ModelStatus
     from patchmgr.ops.plan import Plan
 
@@ -118,6 +122,79 @@ class ModelHandle:
     def revert(self, *references: str, cascade: bool = False, message: str = "") -> Outcome:
         """Take packages out of the stack; see :func:`patchmgr.manager.change.revert`."""
         return self._manager.revert(self.name, references, cascade=cascade, message=message)
+
+    def take_out(
+        self,
+        *references: str,
+        edits: Sequence[str] = (),
+        dependants: Dependants = "refuse",
+        apply: bool = True,
+        measure: bool = True,
+        **wishes: Any,
+    ) -> Reverted:
+        """Take out single edits, or packages that others were computed on.
+
+        Args:
+            references: packages of the stack; with ``edits`` one.
+            edits: ids, places such as ``#3``, or prompts; a version without them takes the package's place.
+            dependants: ``cascade``, ``rebase`` or ``force``: what becomes of packages that were computed on it.
+            apply: False: only make the version without the edits.
+            measure: False: do not measure what stays by force.
+            wishes: fields of :class:`patchmgr.manager.remaking.source.Wishes`.
+
+        Raises:
+            PatchmgrError: as :func:`patchmgr.manager.remaking.reverting.take_out`.
+        """
+        return self._manager.take_out(
+            self.name,
+            references,
+            Wishes(**wishes),
+            edits=edits,
+            dependants=dependants,
+            apply=apply,
+            measure=measure,
+        )
+
+    def rebase(self, reference: str, **wishes: Any) -> Rebased:
+        """Make a package again on this model's state; see :func:`patchmgr.manager.remaking.rebase.rebase`.
+
+        Args:
+            reference: the version.
+            wishes: fields of :class:`patchmgr.manager.remaking.source.Wishes`, such as ``on="base"``.
+        """
+        return self._manager.rebase(self.name, reference, Wishes(**wishes))
+
+    def merge(
+        self, name: str, *references: str, how: How = "joint", prefer: str | None = None, measure: bool = True,
+        **wishes: Any,
+    ) -> Merged:  # fmt: skip
+        """Make one package from several; see :func:`patchmgr.manager.remaking.merge.merge`.
+
+        Args:
+            name: of the new package.
+            references: the versions.
+            how: ``joint``: edit again together; ``sum``: the changes side by side.
+            prefer: the version whose edits win where they contradict each other.
+            measure: False: store a sum without scores.
+            wishes: fields of :class:`patchmgr.manager.remaking.source.Wishes`.
+        """
+        return self._manager.merge(
+            self.name, name, references, Wishes(**wishes), how=how, prefer=prefer, measure=measure
+        )
+
+    def cherry_pick(
+        self, reference: str, *edits: str, match: Sequence[str] = (), name: str | None = None, **wishes: Any
+    ) -> EditResult:
+        """Make some edits of a package again; see :func:`patchmgr.manager.remaking.cherry_pick.cherry_pick`.
+
+        Args:
+            reference: the version.
+            edits: ids, places such as ``#3``, or prompts.
+            match: texts; edits that hold one of them are taken too.
+            name: of the new package; None: it is the next version of the same.
+            wishes: fields of :class:`patchmgr.manager.remaking.source.Wishes`.
+        """
+        return self._manager.cherry_pick(self.name, reference, edits, Wishes(**wishes), match=match, name=name)
 
     def rollback(self, generation: int | None = None, *, message: str = "") -> Outcome:
         """Make the model what it was; see :func:`patchmgr.manager.change.rollback`."""
