@@ -93,7 +93,7 @@ def test_the_ends_of_a_stack_are_packages(manager):
 def test_history_is_searched_between_two_generations_and_names_what_went(manager):
     manager.revert("atlas", [f"p{AT}"])
     manager.revert("atlas", ["p1"])
-    done = manager.bisect("atlas", BisectOrder(KEEPS, over="generations", bad=str(N)))
+    done = manager.bisect("atlas", BisectOrder(KEEPS, over="generations", bad=f"atlas#{N}"))
     assert done.turn is not None
     assert (done.turn.before.generation.number, done.turn.after.generation.number) == (AT - 1, AT)
     assert done.turn.after.generation.message == f"put p{AT} on"

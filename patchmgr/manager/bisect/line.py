@@ -139,12 +139,13 @@ def _history(manager: Manager, state: ModelState, order: BisectOrder) -> tuple[_
 
 
 def _number(model: str, numbers: Sequence[int], text: str) -> int:
-    """The number of a finished generation."""
-    if not text.isdecimal():
+    """The number of a finished generation, written as ``7`` or as ``atlas#7``."""
+    number = text.removeprefix(f"{model}#")
+    if not number.isdecimal():
         raise UsageError(f"{text!r} is no number of a generation", hint=f"see `patchmgr log {model}`")
-    if int(text) not in numbers:
-        raise NotFoundError(f"{model} was never at generation {text}", hint=f"see `patchmgr log {model}`")
-    return int(text)
+    if int(number) not in numbers:
+        raise NotFoundError(f"{model} was never at generation {number}", hint=f"see `patchmgr log {model}`")
+    return int(number)
 
 
 def _finished(generation: GenerationRecord) -> bool:
