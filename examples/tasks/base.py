@@ -24,8 +24,8 @@ def main() -> None:
     """Parse, train, save, measure what was saved; progress goes to standard error."""
     parser = argparse.ArgumentParser(description="Train the base of the four tasks.")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=2600)
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=7)
     given = parser.parse_args()
     torch.set_num_threads(1)

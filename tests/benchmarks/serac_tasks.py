@@ -1,0 +1,254 @@
+"""SERAC's four tasks: ES and DD of several methods, edits of subjects that no training saw, several at once.
+
+    python tests/benchmarks/serac_tasks.py --task qa --out DIR
+    python tests/benchmarks/serac_tasks.py --task fc --out DIR --methods ft-m,retrieve-and-prepend --encoder minilm
+
+Data come from ``examples/tasks/make.py``, the base from ``examples/tasks/base.py``, made once in ``DIR/base``; ``--base
+demo:atlas`` takes another. Every figure is of real packages: groups of edits, each one package on the base. What was
+measured is kept as JSON in ``DIR/results``, so an interrupted run goes on; ``--table`` prints all of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from patchmgr.manager.evaluate import EvaluationOrder
+from patchmgr.manager.manager import Manager
+from patchmgr.manager.order import EditOrder
+from patchmgr.request import EditRequest, dump_requests, parse_request
+from patchmgr_memory.encoder import Encoder, encoder_folder
+from patchmgr_memory.search import nearest
+
+TASKS = Path(__file__).parents[2] / "examples" / "tasks"
+sys.path.append(str(TASKS))
+
+from make import files  # noqa: E402
+from opinions import sentiment_of  # noqa: E402
+
+METRICS = {
+    "qa": ("es", "dd"),
+    "qa-hard": ("es_hard", "dd"),
+    "fc": ("es_fc", "dd"),
+    "convsent": ("es_sent", "dd_sent", "dd"),
+}
+METHODS = ("ft-l", "ft-m", "ike", "retrieve-and-prepend", "serac")
+AT_ONCE = {"qa": 10, "qa-hard": 10, "fc": 10, "convsent": 5}
+DEMONSTRATIONS = 2
+"""IKE's: what the base's 256 positions have room for."""
+REPLY_TOKENS = 16
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One task on one base."""
+
+    task: str
+    base: str
+    """Where it comes from, as ``model add`` takes it."""
+    encoder: str
+    out: Path
+    training: Mapping[str, str]
+    """Parameters of SERAC's training."""
+
+    def requests(self, name: str) -> list[EditRequest]:
+        """A file of the task."""
+        return [parse_request(value, where=name) for value in files(self.task, 7)[f"{name}.jsonl"]]
+
+    @contextmanager
+    def manager(self) -> Iterator[Manager]:
+        """A registry that knows the base as ``base``."""
+        home = self.out / "homes" / Path(self.base).name.replace(":", "-")
+        with Manager.open(home) as manager:
+            if "base" not in [model.name for model in manager.registry.models()]:
+                manager.add_model("base", self.base)
+            yield manager
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="SERAC's four tasks")
+    parser.add_argument("--task", choices=METRICS)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--base", help="as `patchmgr model add` takes it; none: made in OUT/base")
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--encoder", default="minilm", help="of IKE, retrieve-and-prepend and SERAC's router")
+    parser.add_argument("--groups", type=int, default=3, help="packages a method")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter of SERAC's training"
+    )
+    parser.add_argument("--table", action="store_true", help="print what was measured so far, and measure nothing")
+    given = parser.parse_args()
+    if not given.table:
+        torch.set_num_threads(1)
+        training = dict(setting.split("=", 1) for setting in given.set)
+        bench = Bench(given.task, given.base or str(_base(given.out)), given.encoder, given.out, training)
+        for method in given.methods.split(","):
+            measure(bench, method, given.groups)
+    table(given.out)
+
+
+def _base(out: Path) -> Path:
+    """The base of the tasks, made where it is not there."""
+    folder = out / "base"
+    if not (folder / "figures.json").exists():
+        subprocess.run([sys.executable, str(TASKS / "base.py"), "--out", str(folder)], check=True)
+    return folder
+
+
+def measure(bench: Bench, method: str, n_groups: int) -> None:
+    """Every group that is not measured yet."""
+    size, edits = AT_ONCE[bench.task], bench.requests("test")
+    asked = bench.requests("test-replies") if bench.task == "convsent" else edits
+    n_groups = min(n_groups, len(edits) // size)
+    name = f"{bench.task}.{Path(bench.base).name.replace(':', '-')}.{method}"
+    paths = [bench.out / "results" / f"{name}.{number}.json" for number in range(n_groups)]
+    if all(path.exists() for path in paths):
+        return
+    with bench.manager() as manager:
+        parameters = settings(bench, method, manager)
+        for number, path in enumerate(paths):
+            if not path.exists():
+                part = slice(number * size, (number + 1) * size)
+                found = measured(bench, manager, method, parameters, edits[part], asked[part])
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(
+                    json.dumps({"task": bench.task, "base": bench.base, "method": method, **found}, indent=1)
+                )
+                print(path.name, found["scores"], flush=True)
+
+
+def settings(bench: Bench, method: str, manager: Manager) -> dict[str, Any]:
+    """What an order says beside the edits; thresholds are those that route the validation edits best."""
+    if method == "ike":
+        return {"parameters": {"encoder": bench.encoder, "demonstrations": DEMONSTRATIONS}}
+    if method == "retrieve-and-prepend":
+        return {"parameters": {"encoder": bench.encoder, "threshold": best_threshold(bench)}}
+    return {"editor": editor(bench, manager)} if method == "serac" else {}
+
+
+def editor(bench: Bench, manager: Manager) -> str:
+    """SERAC's editor for a task, trained once."""
+    from patchmgr.manager.editors.train import TrainOrder
+
+    name = f"{bench.task}-editor"
+    known = [record.reference for record in manager.editors.list() if record.name == name]
+    if known:
+        return known[-1]
+    start = time.process_time()
+    order = TrainOrder(
+        name,
+        "serac",
+        tuple(bench.requests("training")),
+        tuple(bench.requests("validation")),
+        parameters={"encoder": bench.encoder, **bench.training},
+        report=lambda step, figures: print(step, {k: round(v, 3) for k, v in figures.items()}, flush=True),
+    )
+    reference = manager.editors.train("base", order).reference
+    print(f"{reference} trained in {time.process_time() - start:.0f} s", flush=True)
+    return reference
+
+
+def best_threshold(bench: Bench) -> float:
+    """The cosine with the best balanced accuracy on the validation edits."""
+    requests = bench.requests("validation")
+    encoder = Encoder.load(encoder_folder(bench.encoder), "mean")
+    keys = encoder.encode([request.text for request in requests])
+    inside, outside = (
+        nearest(encoder.encode(list(dict.fromkeys(texts))), keys, 1).cosines[:, 0]
+        for texts in ([q for r in requests for q in in_scope(r)], [p.prompt for r in requests for p in r.locality])
+    )
+    shares = {
+        float(cut): float((inside >= cut).double().mean() + (outside < cut).double().mean()) / 2
+        for cut in torch.cat([inside, outside]).unique()
+    }
+    threshold = max(shares, key=shares.__getitem__)
+    print(f"{bench.task}: {bench.encoder} routes {shares[threshold]:.3f} at {threshold:.3f}", flush=True)
+    return threshold
+
+
+def measured(
+    bench: Bench,
+    manager: Manager,
+    method: str,
+    parameters: Mapping[str, Any],
+    edits: Sequence[EditRequest],
+    asked: Sequence[EditRequest],
+) -> dict[str, Any]:
+    """One package of some edits, and what it achieves."""
+    start, data = time.process_time(), bench.out / "asked.jsonl"
+    order = EditOrder(f"{bench.task}-{method}", method, tuple(edits), anew=True, **parameters)
+    reference = manager.edit("base", order).version.reference
+    seconds = time.process_time() - start
+    data.write_bytes(dump_requests(asked))
+    done = manager.evaluate((reference,), EvaluationOrder(data=data, metrics=METRICS[bench.task]))
+    scores = {one.score.metric: [one.score.value, one.score.n] for one in done.subjects[0].measured
+              if one.score.phase == "after"}  # fmt: skip
+    scores |= routed(manager, reference, edits)
+    if bench.task == "convsent":
+        scores |= replies(manager, reference, edits)
+    return {"scores": scores, "seconds": round(seconds, 1), "edits": len(edits)}
+
+
+def routed(manager: Manager, reference: str, edits: Sequence[EditRequest]) -> dict[str, list[float]]:
+    """Shares of questions that a memory claims, in scope and out of it; nothing for weights."""
+    router = manager.load("base", (reference,)).router
+    if router is None:
+        return {}
+    found = {}
+    for name, texts in (
+        ("claimed in scope", [text for request in edits for text in in_scope(request)]),
+        ("claimed out of scope", [probe.prompt for request in edits for probe in request.locality]),
+    ):
+        hits = [route is not None for route in router.route(texts)]
+        found[name] = [sum(hits) / len(hits), len(hits)]
+    return found
+
+
+def in_scope(request: EditRequest) -> list[str]:
+    """Every question that an edit answers."""
+    return [request.text, *request.rephrasings, *(probe.prompt for probe in request.portability)]
+
+
+def replies(manager: Manager, reference: str, edits: Sequence[EditRequest]) -> dict[str, list[float]]:
+    """Share of free replies in scope that have the wanted sentiment and are about the topic."""
+    model, tokenizer = manager.model("base").load(reference, dtype="float32")
+    hits = []
+    for request in edits:
+        for probe in request.portability:
+            ids = tokenizer(probe.prompt, return_tensors="pt")
+            with torch.no_grad():
+                said = model.generate(**ids, max_new_tokens=REPLY_TOKENS, do_sample=False, pad_token_id=0)
+            text = tokenizer.decode(said[0][ids["input_ids"].shape[1] :], skip_special_tokens=True).partition(".")[0]
+            hits.append(f"Sentiment: {sentiment_of(text, request.subject or '')}" == request.target_new)
+    return {"said": [sum(hits) / len(hits), len(hits)]}
+
+
+def table(out: Path) -> None:
+    """Means over groups, each probe counting alike."""
+    rows: dict[tuple[str, str, str], list[dict[str, list[float]]]] = {}
+    for path in sorted((out / "results").glob("*.json")):
+        found = json.loads(path.read_text())
+        rows.setdefault((found["task"], Path(found["base"]).name, found["method"]), []).append(found["scores"])
+    for (task, base, method), groups in sorted(rows.items(), key=lambda row: (list(METRICS).index(row[0][0]), row[0])):
+        names = dict.fromkeys(name for group in groups for name in group)
+        means = {name: _mean([group[name] for group in groups if name in group]) for name in names}
+        shown = "  ".join(f"{name} {value:.3f}" for name, value in means.items())
+        print(f"{task:<9} {base:<10} {method:<21} {shown}")
+
+
+def _mean(scores: Sequence[Sequence[float]]) -> float:
+    return sum(value * n for value, n in scores) / sum(n for _, n in scores)
+
+
+if __name__ == "__main__":
+    main()
