@@ -94,11 +94,11 @@ def world():
 def trained(base, encoder_at):
     """Trains an editor in a folder."""
 
-    def train(folder: Path, *, progress=lambda *_: None, report=lambda *_: None, **settings):
+    def train(folder: Path, *, model=base, progress=lambda *_: None, report=lambda *_: None, **settings):
         parameters = SeracTrainer.parameters(**{"encoder": str(encoder_at), **SETTINGS, **settings})
         context = TrainingContext(folder, seed=5, progress=progress, report=report)
         data = TrainingData(requests_about(SUBJECTS[:8]), requests_about(SUBJECTS[4:8], turn=1))
-        return SeracTrainer().train(base, data, parameters, context)
+        return SeracTrainer().train(model, data, parameters, context)
 
     return train
 
