@@ -140,6 +140,7 @@ def _edit_orders(
             parameters=variant.parameters,
             message="made to be compared",
             on="base",
+            anew=True,  # whatever package has the variant's name
             seed=order.seed,
             corpus=order.corpus,
         )

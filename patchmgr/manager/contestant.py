@@ -108,6 +108,7 @@ class Contestant:
         return VariantResult(
             label=order.name,
             method=method.name,
+            kind=method.kind,
             version=method.version,
             paper=method.paper,
             parameters=found.parameters or self.parameters.model_dump(mode="json"),

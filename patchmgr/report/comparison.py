@@ -27,6 +27,8 @@ class VariantResult:
 
     label: str
     method: str
+    kind: Literal["weights", "memory"]
+    """What its packages are: changes of weights, or a memory that is asked before unchanged weights."""
     version: str
     paper: str
     parameters: Mapping[str, Any]

@@ -33,10 +33,16 @@ def summary_table(comparison: Comparison) -> Table:
     """One row a variant: its scores with their intervals, and what it cost."""
     metrics = metric_names(comparison)
     rows = tuple(
-        (variant.label, f"{variant.n_failed}/{variant.n_edits}", *_scores(variant, metrics), *_costs(variant))
+        (
+            variant.label,
+            variant.kind,
+            f"{variant.n_failed}/{variant.n_edits}",
+            *_scores(variant, metrics),
+            *_costs(variant),
+        )
         for variant in comparison.variants
     )
-    header = ("variant", "failed", *metrics, "s/edit", "peak memory", "package")
+    header = ("variant", "kind", "failed", *metrics, "s/edit", "peak memory", "package")
     right = frozenset(range(1, len(header)))
     return Table("All variants", header, rows, right=right, code=frozenset({0}), cards=True)
 

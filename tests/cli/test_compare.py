@@ -110,6 +110,26 @@ def test_rome_with_two_settings_and_nothing_is_registered(run, atlas_home, three
     assert run("status", "atlas", "--json").json["models"][0]["stack"] == []
 
 
+def test_memories_are_compared_with_weights_and_begin_anew_whatever_has_their_name(run, atlas_home, three):
+    before = rows(atlas_home)
+    words = ("--methods", "nudge,ike", "--variant", "fact-fixes:retrieve-and-prepend,threshold=0.7", "--limit", 2)
+    done = run("compare", "atlas", "--edits", three, *words, "--json")
+    assert done.code == 0, done.err
+    found = {variant["label"]: variant for variant in done.json["comparison"]["variants"]}
+    assert {label: (one["kind"], one["n_failed"]) for label, one in found.items()} == {
+        "nudge": ("weights", 0), "ike": ("memory", 0), "fact-fixes": ("memory", 0)
+    }  # fmt: skip
+    assert found["fact-fixes"]["parameters"]["threshold"] == 0.7
+    assert found["nudge"]["states"][0] == found["nudge"]["states"][1], "the same nudge whatever the edit"
+    for label in ("ike", "fact-fixes"):
+        assert len(set(found[label]["states"])) == 2, "each edit has a memory of its own"
+        assert found[label]["package_bytes"] > 100_000, "the encoder is in it"
+    assert after(found["fact-fixes"])["locality"] == 1.0, "what is not claimed is the base's"
+    assert rows(atlas_home) == before
+    table = run("compare", "atlas", "--edits", three, "--methods", "nudge,ike", "--limit", 1)
+    assert table.out.splitlines()[1].split() == ["kind", "weights", "memory"]
+
+
 def test_edits_one_by_one_are_what_each_alone_scores(atlas_home, three, tmp_path):
     with Manager.open() as manager:
         order = ComparisonOrder((Variant("n", "nudge", {"size": "2"}),), three)
