@@ -34,8 +34,8 @@ from patchmgr.package.reader import EditPackage
 from patchmgr.package.writer import seal, write_payload
 
 PARAMETERS = {"slack": 0.0, "statistics_tokens": 8000, "steps": 60, "learning_rate": 1.0, "context_count": 0}
-SPARE = 4
-"""Facts more than are needed, and a third of the stack on top: some do not hold beside the others."""
+CARELESS = 6
+"""Facts of which one becomes the breaker."""
 SEED = 11
 
 
@@ -75,11 +75,12 @@ def make_forty(home: Path, size: int = 40) -> Forty:
     """Make such a stack of ``size`` packages in a new home whose model is ``atlas``; the same one every time."""
     with tempfile.TemporaryDirectory() as workshop, Manager.open(Path(workshop) / "home") as manager:
         folders = Path(workshop) / "packages"
+        n_careful = size - 2 + size // 3  # more than are needed: some do not hold beside the others
         manager.add_model("atlas", "demo:atlas")
-        joint = _edited(manager, _facts(size + size // 3 + SPARE), workshop)
-        places = range(joint.manifest.n_edits)
-        shares = [_share(joint, i, folders / f"fact-{i:02d}") for i in places]
-        sloppy = [_share(joint, i, folders / f"breaker-{i:02d}", careless=True) for i in places]
+        joint = _edited(manager, _facts(n_careful + CARELESS), workshop)
+        shares = [_share(joint, i, folders / f"fact-{i:02d}") for i in range(n_careful)]
+        later = range(n_careful, n_careful + CARELESS)
+        sloppy = [_share(joint, i, folders / f"fact-{i:02d}", careless=True) for i in later]
         careful, breaker, victim = _chosen(manager, shares, sloppy, size - 2)
         left = next(package for package in reversed(careful) if package is not victim)
         right = _share(_edited(manager, [_contradicting(left)], workshop), 0, folders / "right")
@@ -152,8 +153,8 @@ def _chosen(
         held = list(range(len(shares)))
         while len(right := _right(subsets, packages, held, held)) < len(held):
             held = right
-        careful, spare = held[:count], [i for i in range(len(shares)) if i not in held[:count]]
-        for breaker in (len(shares) + i for i in spare):
+        careful = held[:count]
+        for breaker in range(len(shares), len(packages)):
             if breaker not in _right(subsets, packages, [*careful, breaker], [breaker]):
                 continue
             survivors = _right(subsets, packages, [*careful, breaker], careful)

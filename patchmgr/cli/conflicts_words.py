@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from patchmgr.cli import render
@@ -123,14 +124,19 @@ def _fact_json(fact: SharedFact) -> dict[str, Any]:
 
 
 def _warned_json(one: Warned) -> dict[str, Any]:
-    others = [{"package": name, "ratio": ratio} for name, ratio in one.talk.others]
+    others = [{"reference": name, "ratio": _finite(ratio)} for name, ratio in one.talk.others]
     return {
         "fact": one.fact,
-        "package": one.talk.reference,
+        "reference": one.talk.reference,
         "edit": one.talk.edit,
-        "together": one.talk.together,
+        "together": _finite(one.talk.together),
         "others": others,
     }
+
+
+def _finite(ratio: float) -> float | None:
+    """JSON has no infinity: null is a fact at whose key its own package does nothing."""
+    return ratio if isfinite(ratio) else None
 
 
 def _executed_json(done: Executed) -> dict[str, Any]:

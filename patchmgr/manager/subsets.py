@@ -64,14 +64,14 @@ def open_subsets(
         IntegrityError: a byte of the base or a package is not what its digest says.
         MethodError: memory ran out, there or inside the block.
     """
-    from patchmgr.live.load import load_model
-    from patchmgr.live.shortage import within_memory
-
+    found = find_device(device)
     state = read_state(manager, model)
     for manifest in packages:
         stacks.check_base(manifest, state.fingerprint, model=model)
-    found = find_device(device)
     wanted = stored_dtype(state.base) if dtype == "auto" else dtype
+    from patchmgr.live.load import load_model  # torch: not before all that is named was found
+    from patchmgr.live.shortage import within_memory
+
     with within_memory(f"trying packages on {model}", hint="lower --batch-tokens, or try --device cpu"):
         manager.progress(0, 1, "loading the model")
         root = stacks.state_root(state.fingerprint)
