@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
-from patchmgr.errors import FormatError
+from patchmgr.errors import UsageError
 from patchmgr.live.patches import Patches, in_force_already
 from patchmgr.methods.loader import load_plugins
 from patchmgr.package.encodings.contract import Delta
@@ -52,6 +52,7 @@ def hot_apply(model: nn.Module, *packages: EditPackage | Path | str) -> Iterator
             that another replaces.
         IntegrityError: a package is damaged, or does not give what it says.
         MethodError: the model has no such parameter, or a sum is not finite.
+        UsageError: a package is a memory; says what to do with it.
     """
     encodings = load_plugins().encodings
     coming: dict[str, tuple[Manifest, Mapping[str, Delta]]] = {}
@@ -59,9 +60,9 @@ def hot_apply(model: nn.Module, *packages: EditPackage | Path | str) -> Iterator
         package = given if isinstance(given, EditPackage) else EditPackage.read(Path(given))
         manifest = package.manifest
         if manifest.kind != "weights":
-            raise FormatError(
-                f"{manifest.reference} is a {manifest.kind} package",
-                hint="apply it, and take patchmgr.load",
+            raise UsageError(
+                f"{manifest.reference} is a memory: it changes no weights, and is asked before a model",
+                hint="`patchmgr apply -o DIR` with it, and patchmgr.load(DIR) gives the model that asks it",
             )
         if manifest.digest in coming:
             raise in_force_already(manifest)

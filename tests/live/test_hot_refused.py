@@ -9,8 +9,9 @@ from torch import nn
 
 from checkpoints import SHAPES, make_checkpoint, make_package, random_factors
 from live.hot_models import FIRST, SECOND, TORCH, Tiny, make_shelf, sequential, values
+from memory_packages import make_memory_package
 from patchmgr import hot_apply
-from patchmgr.errors import BaseMismatchError, ConflictError, IntegrityError, MethodError
+from patchmgr.errors import BaseMismatchError, ConflictError, IntegrityError, MethodError, UsageError
 from patchmgr.package.encodings.dense import Dense
 from patchmgr.package.encodings.xor import xor_between
 from patchmgr.package.reader import EditPackage
@@ -32,6 +33,16 @@ def refused(shelf, model, error, match, *packages):
     with pytest.raises(error, match=match), hot_apply(model, *packages):
         pytest.fail("was let in")
     assert shelf.live(model) == before
+
+
+def test_a_memory_which_says_where_it_goes_instead(shelf, model, tmp_path):
+    make_memory_package(tmp_path / "kb", shelf.base)
+    refused(
+        shelf, model, UsageError, "kb@v1 is a memory: it changes no weights", shelf.packages["low"], tmp_path / "kb"
+    )
+    with pytest.raises(UsageError) as caught, hot_apply(model, tmp_path / "kb"):
+        pytest.fail("was let in")
+    assert "patchmgr.load" in caught.value.hint
 
 
 def test_a_package_twice(shelf, model):

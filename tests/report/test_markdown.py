@@ -52,7 +52,7 @@ def test_scores_and_verdict_are_told():
 def test_a_comparison_is_one_table_of_variants():
     text = render_markdown(document_of(comparison()))
     row = next(line for line in text.splitlines() if line.startswith("| `paper` | weights | 0/2"))
-    assert cells(row)[2:] == [
+    assert cells(row)[3:] == [
         "0.750 \\[0.500 – 1.000\\]",
         "0.875 \\[0.500 – 1.000\\]",
         "2.000",
