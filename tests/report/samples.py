@@ -74,8 +74,9 @@ def report(text: str = "The capital of France is") -> Report:
 def comparison(text: str = "plain") -> Comparison:
     good = VariantResult(
         label="paper", method="rome", kind="weights", version="1", paper="ROME (arXiv:2202.05262)",
-        parameters={"steps": 20}, seed=1, n_edits=2, n_failed=0, failures=(), rows=ROWS[:3], seconds=(1.0, 3.0), seconds_per_edit=2.0,
-        peak_bytes=500_000_000, package_bytes=8000, states=("55" * 32, "66" * 32),
+        parameters={"steps": 20}, seed=1, n_edits=2, n_failed=0, failures=(), rows=ROWS[:3],
+        seconds=(1.0, 3.0), seconds_per_edit=2.0, peak_bytes=500_000_000, package_bytes=8000,
+        states=("55" * 32, "66" * 32),
     )  # fmt: skip
     bad = replace(
         good, label="other", n_failed=2, failures=(Failure(1, text, text), Failure(2, "Rome", "singular")),
