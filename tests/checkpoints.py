@@ -16,9 +16,11 @@ from patchmgr.canonical import canonical_json, sha256_hex
 from patchmgr.ops.kernel import summed_tensor
 from patchmgr.ops.rounding import STORAGE, encode
 from patchmgr.ops.stack import state_root
+from patchmgr.ops.sums import collect
 from patchmgr.package.encodings import patchmgr_register_encodings
 from patchmgr.package.encodings.contract import Delta, Encoding, Factors
 from patchmgr.package.manifest import BaseRecord, Manifest, MethodRecord, ParentRecord, TouchedTensor
+from patchmgr.package.reader import EditPackage
 from patchmgr.package.writer import seal, write_payload
 from patchmgr.request import EditRequest
 
@@ -63,24 +65,32 @@ def make_package(
     deltas: Mapping[str, Delta] | None = None,
     requests: Sequence[EditRequest] | None = None,
     state: Mapping[str, np.ndarray] | None = None,
+    on: Sequence[Path] = (),
 ) -> Manifest:
-    """A package of these deltas, or of random low-rank ones, computed on the pristine base."""
+    """A package of these deltas, or of random low-rank ones, computed on the base with the packages of some folders."""
     rng = np.random.default_rng(seed)
     checkpoint = Checkpoint.read(base)
     known = fingerprint(checkpoint, DigestCache(base / "no-cache-here" / "x"))
     if deltas is None:
         deltas = {tensor: random_factors(rng, checkpoint.entry(tensor)[1].shape, rank) for tensor in tensors}
-    touched = []
-    for tensor, delta in deltas.items():
+    below = [EditPackage.read(other) for other in on]
+    sums = collect(below, ENCODINGS, checkpoint)
+
+    def digest(tensor: str, *added: Delta) -> str:
         _, entry = checkpoint.entry(tensor)
-        data = checkpoint.read_bytes(tensor)
-        after, _ = summed_tensor(data, entry.dtype, entry.shape, [delta], name=tensor)
-        touched.append(
-            TouchedTensor(
-                name=tensor, module=tensor, dtype=entry.dtype, shape=entry.shape, encoding=delta.encoding,
-                before_sha256=known.tensors[tensor].sha256, after_sha256=sha256_hex(after),
-            )
-        )  # fmt: skip
+        terms = [*sums.get(tensor, ()), *added]
+        data, _ = summed_tensor(checkpoint.read_bytes(tensor), entry.dtype, entry.shape, terms, name=tensor)
+        return sha256_hex(data)
+
+    entries = {tensor: checkpoint.entry(tensor)[1] for tensor in deltas}
+    touched = [
+        TouchedTensor(
+            name=tensor, module=tensor, dtype=entries[tensor].dtype, shape=entries[tensor].shape,
+            encoding=delta.encoding, before_sha256=digest(tensor), after_sha256=digest(tensor, delta),
+        )
+        for tensor, delta in deltas.items()
+    ]  # fmt: skip
+    parent = known.with_tensors({tensor: digest(tensor) for tensor in sums})
     if requests is None:
         requests = (EditRequest(prompt="{} lies in", subject=f"Town {seed}", target_new="Nowhere"),)
     draft = Manifest(
@@ -90,7 +100,8 @@ def make_package(
             source="tiny", fingerprint=known.weights_root, config_sha256=known.config_sha256,
             tokenizer_sha256=known.tokenizer_sha256,
         ),
-        parent=ParentRecord(root=state_root(known)), tensors=tuple(touched), n_edits=len(requests), files={},
+        parent=ParentRecord(root=state_root(parent), packages=tuple(each.manifest.digest for each in below)),
+        tensors=tuple(touched), n_edits=len(requests), files={},
     )  # fmt: skip
     folder.mkdir(parents=True)
     write_payload(folder, requests, deltas, ENCODINGS, state or {}, ())

@@ -61,3 +61,29 @@ def test_taking_out_the_middle_is_never_having_had_it(dtype, sharded, packages, 
         manager.apply("without", order)
         assert file_digests(manager.path("with")) == file_digests(manager.path("without"))
         assert manager.status("with")[0].state_root == manager.status("without")[0].state_root
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.sampled_from(["F32", "BF16"]), stacks, st.data())
+def test_taking_out_any_subset_that_nobody_needs_is_never_having_had_it(dtype, packages, data):
+    """Parents are drawn at random, so what stays may have been computed on some of what stays, and on nothing else."""
+    with TemporaryDirectory() as name, Manager.open(Path(name) / "home") as manager:
+        base = make_checkpoint(Path(name) / "base", dtype=dtype)
+        manager.add_model("with", str(base))
+        manager.add_model("without", str(base))
+        parents: dict[str, frozenset[str]] = {}
+        for i, (seed, rank, tensors) in enumerate(packages):
+            on = data.draw(st.sets(st.sampled_from(sorted(parents))), label=f"p{i} is on") if parents else set()
+            parents[f"p{i}"] = frozenset(on).union(*(parents[each] for each in on))
+            below = [Path(name) / each for each in sorted(parents[f"p{i}"])]
+            folder = Path(name) / f"p{i}"
+            make_package(folder, base, name=f"p{i}", seed=seed, rank=rank, tensors=tensors, on=below)
+            manager.apply("with", [str(folder)])
+        out = data.draw(st.sets(st.sampled_from(sorted(parents)), min_size=1), label="out")
+        out |= {each for each in parents if parents[each] & out}
+        manager.revert("with", data.draw(st.permutations(sorted(out))))
+        staying = [each for each in parents if each not in out]
+        if staying:
+            manager.apply("without", staying)
+        assert file_digests(manager.path("with")) == file_digests(manager.path("without"))
+        assert manager.status("with")[0].state_root == manager.status("without")[0].state_root

@@ -28,7 +28,7 @@ from patchmgr.manager.touched import Touched
 from patchmgr.ops import stack as stacks
 from patchmgr.ops.sums import collect
 from patchmgr.package.encodings.concatenated import concatenated
-from patchmgr.package.encodings.contract import Additive, Array, Replacement
+from patchmgr.package.encodings.contract import Array, Delta, Replacement
 from patchmgr.package.manifest import MethodRecord, check_name
 from patchmgr.package.reader import EditPackage
 from patchmgr.package.scores import Score
@@ -139,7 +139,10 @@ def _made(
     packages = open_packages(manager, [source.manifest for source in sources])
     modules = {tensor.name: tensor.module for package in packages for tensor in package.manifest.tensors}
     sums = collect(packages, manager.plugins.encodings, state.base)
-    touched = {name: Touched(modules[name], concatenated(_additive(deltas))) for name, deltas in sums.items()}
+    touched = {
+        name: Touched(modules[name], _summed(name, state.base.entry(name)[1].shape, deltas))
+        for name, deltas in sums.items()
+    }
     results = canonical(state.base, {}, touched)
     scores = _measured(manager, state, parent, order, results) if measure else ()
     with storing("the new package"):
@@ -181,6 +184,12 @@ def _kept(packages: Sequence[EditPackage]) -> dict[str, Array]:
     }
 
 
-def _additive(deltas: Sequence[object]) -> list[Additive]:
-    """Deltas of packages that were found to replace nothing."""
-    return [delta for delta in deltas if not isinstance(delta, Replacement)]  # type: ignore[misc]
+def _summed(name: str, shape: tuple[int, ...], deltas: Sequence[Delta]) -> Delta:
+    """The deltas of one tensor, of packages that were found to replace nothing, as one."""
+    found = concatenated([delta for delta in deltas if not isinstance(delta, Replacement)], shape)
+    if found is None:
+        raise ConflictError(
+            f"the changes of {name!r}, which is no matrix, have no exact sum in float32",
+            hint="edit again with --how joint",
+        )
+    return found

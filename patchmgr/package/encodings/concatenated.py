@@ -1,7 +1,9 @@
-"""Several additive deltas of one tensor as one: all their terms side by side, so that no sum is rounded.
+"""Several additive deltas of one tensor as one that adds exactly the same: no sum of them is rounded.
 
-A delta of single values is written as factors, one of which picks rows or columns. Values are float32 and what picks
-is 1, so every product is the value itself, and the kernel sums the same terms as it does for the deltas one by one.
+Of a matrix all terms stand side by side. A delta of single values is written as factors, one of which picks rows or
+columns: values are float32 and what picks is 1, so every product is the value itself, and the kernel sums the same
+terms as it does for the deltas one by one. Factors are of matrices only; of any other tensor the values are added,
+where that is exact.
 """
 
 from __future__ import annotations
@@ -11,19 +13,27 @@ from collections.abc import Sequence
 import numpy as np
 
 from patchmgr.package.encodings.contract import Additive, Array, Elements, Factors
+from patchmgr.package.encodings.dense import Dense
 
 BLOCK_ELEMENTS = 1 << 20
 """Elements widened to float64 at a time."""
 
 
-def concatenated(deltas: Sequence[Additive]) -> Additive:
+def concatenated(deltas: Sequence[Additive], shape: tuple[int, ...]) -> Additive | None:
     """One delta that adds exactly what some deltas of one tensor add together; one alone stays as it is.
 
     Args:
-        deltas: one at least, of one shape.
+        deltas: one at least.
+        shape: of the tensor.
+
+    Returns:
+        None: the tensor is no matrix, and the sum of some values is no float32.
     """
     if len(deltas) == 1:
         return deltas[0]
+    if len(shape) != 2:
+        values = _exact_sum([_values(delta) for delta in deltas if not isinstance(delta, Factors)])
+        return None if values is None else Dense(values.reshape(shape))
     factors = [delta if isinstance(delta, Factors) else as_factors(delta) for delta in deltas]
     return Factors(
         np.concatenate([each.u for each in factors], axis=1), np.concatenate([each.v for each in factors], axis=0)
@@ -38,6 +48,19 @@ def as_factors(delta: Elements) -> Factors:
     if len(touched_columns) <= len(touched_rows):
         return Factors(np.ascontiguousarray(values[:, touched_columns]), _picking(touched_columns, columns))
     return Factors(np.ascontiguousarray(_picking(touched_rows, rows).T), values[touched_rows])
+
+
+def _exact_sum(summands: Sequence[Array]) -> Array | None:
+    """The sum of float32 arrays as float32; None where any rounding, also of a partial sum in float64, would occur."""
+    total = np.zeros(summands[0].shape)
+    for values in summands:
+        found = total + values
+        back = found - total
+        if ((total - (found - back)) + (values - back)).any():  # the error of a sum, exactly: Knuth's TwoSum
+            return None
+        total = found
+    narrow = total.astype(np.float32)
+    return narrow if bool((narrow == total).all()) else None
 
 
 def _values(delta: Elements) -> Array:
