@@ -1,0 +1,172 @@
+"""A memory of 10 to 10,000 edits: what it still finds, what it claims wrongly, and what an edit more costs.
+
+    python tests/benchmarks/memory_scale.py --set threshold=0.9
+    python tests/benchmarks/memory_scale.py --method serac --editor FOLDER --sizes 10 100
+
+Edits are of invented subjects in the demo base's wordings (synthetic.py). *Routed*: the share of rephrasings whose
+route names their own entry first. *Claimed wrongly*: the share of questions outside the scope of every entry that a
+memory claims all the same. Seconds are those of the processor, one thread, so that other work on the machine does not
+count; of adding and forgetting an edit they cover the whole of ``patchmgr edit``, the base's loading included. Each
+size runs in a process of its own, and is opened in another one, whose memory is its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from synthetic import invented_requests, outside
+
+from patchmgr.demo.world import load_world
+from patchmgr.live.memories import open_router
+from patchmgr.manager.manager import Manager
+from patchmgr.manager.order import EditOrder
+from patchmgr.manager.states import open_version
+from patchmgr.methods.runtime import Router
+
+ASKED = 500
+"""Questions of a kind, at most."""
+MEASURED = 100
+"""Edits that a package is measured on, at most."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="a memory at scale")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10, 100, 1_000, 10_000])
+    parser.add_argument("--method", default="retrieve-and-prepend")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter of the method")
+    parser.add_argument("--editor", type=Path, help="folder of a trained editor, for methods that need one")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--open", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    if given.open is not None:
+        json.dump(opening(given.open), sys.stdout)
+        return
+    if given.one is not None:
+        json.dump(measured(given.one, given), sys.stdout)
+        return
+    rows: dict[str, list[str]] = defaultdict(list)
+    for size in given.sizes:
+        for name, value in in_child("--one", size).items():
+            rows[name].append(value)
+    print(f"{given.method} {' '.join(given.set)}, seed {given.seed}, load {os.getloadavg()[0]:.1f}")
+    print(f"{'edits':<46}" + "".join(f"{size:>12}" for size in given.sizes))
+    for name, values in rows.items():
+        print(f"{name:<46}" + "".join(f"{value:>12}" for value in values))
+
+
+def measured(size: int, given: argparse.Namespace) -> dict[str, str]:
+    """Everything about a memory of one size."""
+    world = load_world()
+    *requests, one_more = invented_requests(world, size + 1, given.seed)
+    with tempfile.TemporaryDirectory() as home, Manager.open(Path(home)) as manager:
+        manager.add_model("atlas", "demo:atlas")
+        order = order_of(manager, given)
+        made = timed(lambda: manager.edit("atlas", order(requests)))
+        found = in_child("--open", home)
+        router = opened(manager)
+        found |= {**scope(router, world, requests, given.seed), "ms a query, one at a time": query_ms(router, requests)}
+        added = timed(lambda: manager.edit("atlas", order([one_more])))
+        forgotten = timed(lambda: manager.edit("atlas", order([], forget=(requests[size // 2].id,))))
+        version = manager.registry.version("kb@v1")
+        per_edit = [file.size_bytes for file in version.files if "encoder/" not in file.path]
+        return {
+            **found,
+            f"s to make it, measured on {MEASURED}": f"{made:.1f}",
+            "s to add one edit": f"{added:.2f}",
+            "s to forget one": f"{forgotten:.2f}",
+            "bytes of package an edit": f"{sum(per_edit) / size:.0f}",
+            "bytes of package without edits": str(version.size_bytes - sum(per_edit)),
+        }
+
+
+def order_of(manager: Manager, given: argparse.Namespace) -> Callable[..., EditOrder]:
+    """Orders for the next version of one memory."""
+    more: dict[str, Any] = {}
+    if given.editor is not None:
+        more["editor"] = manager.editors.import_folder(given.editor).reference
+    parameters = dict(setting.split("=", 1) for setting in given.set)
+
+    def order(requests: list[Any], forget: tuple[str, ...] = ()) -> EditOrder:
+        return EditOrder("kb", given.method, tuple(requests), parameters, forget=forget, measure=MEASURED, **more)
+
+    return order
+
+
+def in_child(*words: object) -> dict[str, str]:
+    """What this program prints in a process of its own."""
+    command = [sys.executable, __file__, *sys.argv[1:], *map(str, words)]
+    found: dict[str, str] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return found
+
+
+def opening(home: Path) -> dict[str, str]:
+    """What it takes to put the memory of a home to work."""
+    import patchmgr_memory.encoder  # noqa: F401  # torch and transformers count neither as time nor as memory
+
+    with Manager.open(home) as manager:
+        gc.collect()
+        before = resident_bytes()
+        seconds = timed(lambda: opened(manager).route(["A first question"]))
+        return {"s to open it": f"{seconds:.2f}", "MB of memory": f"{(resident_bytes() - before) / 1e6:.0f}"}
+
+
+def opened(manager: Manager) -> Router:
+    """The memory at work."""
+    router = open_router([open_version(manager, manager.registry.version("kb@v1"))], manager.plugins)
+    assert router is not None
+    return router
+
+
+def scope(router: Router, world: Any, requests: list[Any], seed: int) -> dict[str, str]:
+    """Shares of questions that are routed as they should be."""
+    rng = random.Random(seed)
+    inside = [(text, request.id) for request in requests for text in request.rephrasings]
+    inside = rng.sample(inside, min(ASKED, len(inside)))
+    routes = router.route([text for text, _ in inside])
+    right = [bool(route) and route.entries[0] == name for route, (_, name) in zip(routes, inside, strict=True)]
+    found = {"routed, rephrasings": f"{sum(right) / len(right):.3f}"}
+    claims: dict[str, list[bool]] = defaultdict(list)
+    asked = list(outside(world, requests, seed, ASKED))
+    for (kind, _), route in zip(asked, router.route([prompt for _, prompt in asked]), strict=True):
+        claims[kind].append(route is not None)
+    found |= {f"claimed wrongly, {kind}": f"{sum(found) / len(found):.3f}" for kind, found in claims.items()}
+    return found
+
+
+def query_ms(router: Router, requests: list[Any]) -> str:
+    """Milliseconds from a question to its route, the encoder included; the median of 50."""
+    some = [request.rephrasings[0] for request in requests][:10] * 5
+    return f"{1000 * median(timed(lambda text=text: router.route([text])) for text in some):.2f}"
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds of the processor."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in use."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+if __name__ == "__main__":
+    main()
