@@ -65,13 +65,17 @@ class Bench:
         """A file of the task."""
         return [parse_request(value, where=name) for value in files(self.task, 7)[f"{name}.jsonl"]]
 
+    @property
+    def model(self) -> str:
+        """What the base is called."""
+        return Path(self.base).name.replace(":", "-")
+
     @contextmanager
     def manager(self) -> Iterator[Manager]:
-        """A registry that knows the base as ``base``."""
-        home = self.out / "homes" / Path(self.base).name.replace(":", "-")
-        with Manager.open(home) as manager:
-            if "base" not in [model.name for model in manager.registry.models()]:
-                manager.add_model("base", self.base)
+        """A registry that knows the base; editors in it serve every base."""
+        with Manager.open(self.out / "home") as manager:
+            if self.model not in [model.name for model in manager.registry.models()]:
+                manager.add_model(self.model, self.base)
             yield manager
 
 
@@ -110,7 +114,7 @@ def measure(bench: Bench, method: str, n_groups: int) -> None:
     size, edits = AT_ONCE[bench.task], bench.requests("test")
     asked = bench.requests("test-replies") if bench.task == "convsent" else edits
     n_groups = min(n_groups, len(edits) // size)
-    name = f"{bench.task}.{Path(bench.base).name.replace(':', '-')}.{method}"
+    name = f"{bench.task}.{bench.model}.{method}"
     paths = [bench.out / "results" / f"{name}.{number}.json" for number in range(n_groups)]
     if all(path.exists() for path in paths):
         return
@@ -122,7 +126,7 @@ def measure(bench: Bench, method: str, n_groups: int) -> None:
                 found = measured(bench, manager, method, parameters, edits[part], asked[part])
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(
-                    json.dumps({"task": bench.task, "base": bench.base, "method": method, **found}, indent=1)
+                    json.dumps({"task": bench.task, "base": bench.model, "method": method, **found}, indent=1)
                 )
                 print(path.name, found["scores"], flush=True)
 
@@ -153,7 +157,7 @@ def editor(bench: Bench, manager: Manager) -> str:
         parameters={"encoder": bench.encoder, **bench.training},
         report=lambda step, figures: print(step, {k: round(v, 3) for k, v in figures.items()}, flush=True),
     )
-    reference = manager.editors.train("base", order).reference
+    reference = manager.editors.train(bench.model, order).reference
     print(f"{reference} trained in {time.process_time() - start:.0f} s", flush=True)
     return reference
 
@@ -186,22 +190,22 @@ def measured(
 ) -> dict[str, Any]:
     """One package of some edits, and what it achieves."""
     start, data = time.process_time(), bench.out / "asked.jsonl"
-    order = EditOrder(f"{bench.task}-{method}", method, tuple(edits), anew=True, **parameters)
-    reference = manager.edit("base", order).version.reference
+    order = EditOrder(f"{bench.task}-{bench.model}-{method}", method, tuple(edits), anew=True, **parameters)
+    reference = manager.edit(bench.model, order).version.reference
     seconds = time.process_time() - start
     data.write_bytes(dump_requests(asked))
     done = manager.evaluate((reference,), EvaluationOrder(data=data, metrics=METRICS[bench.task]))
     scores = {one.score.metric: [one.score.value, one.score.n] for one in done.subjects[0].measured
               if one.score.phase == "after"}  # fmt: skip
-    scores |= routed(manager, reference, edits)
+    scores |= routed(manager, bench.model, reference, edits)
     if bench.task == "convsent":
-        scores |= replies(manager, reference, edits)
+        scores |= replies(manager, bench.model, reference, edits)
     return {"scores": scores, "seconds": round(seconds, 1), "edits": len(edits)}
 
 
-def routed(manager: Manager, reference: str, edits: Sequence[EditRequest]) -> dict[str, list[float]]:
+def routed(manager: Manager, model: str, reference: str, edits: Sequence[EditRequest]) -> dict[str, list[float]]:
     """Shares of questions that a memory claims, in scope and out of it; nothing for weights."""
-    router = manager.load("base", (reference,)).router
+    router = manager.load(model, (reference,)).router
     if router is None:
         return {}
     found = {}
@@ -219,9 +223,9 @@ def in_scope(request: EditRequest) -> list[str]:
     return [request.text, *request.rephrasings, *(probe.prompt for probe in request.portability)]
 
 
-def replies(manager: Manager, reference: str, edits: Sequence[EditRequest]) -> dict[str, list[float]]:
+def replies(manager: Manager, name: str, reference: str, edits: Sequence[EditRequest]) -> dict[str, list[float]]:
     """Share of free replies in scope that have the wanted sentiment and are about the topic."""
-    model, tokenizer = manager.model("base").load(reference, dtype="float32")
+    model, tokenizer = manager.model(name).load(reference, dtype="float32")
     hits = []
     for request in edits:
         for probe in request.portability:
@@ -238,7 +242,7 @@ def table(out: Path) -> None:
     rows: dict[tuple[str, str, str], list[dict[str, list[float]]]] = {}
     for path in sorted((out / "results").glob("*.json")):
         found = json.loads(path.read_text())
-        rows.setdefault((found["task"], Path(found["base"]).name, found["method"]), []).append(found["scores"])
+        rows.setdefault((found["task"], found["base"], found["method"]), []).append(found["scores"])
     for (task, base, method), groups in sorted(rows.items(), key=lambda row: (list(METRICS).index(row[0][0]), row[0])):
         names = dict.fromkeys(name for group in groups for name in group)
         means = {name: _mean([group[name] for group in groups if name in group]) for name in names}

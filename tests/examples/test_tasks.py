@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-from patchmgr.demo.world import load_world
+from patchmgr.demo.world import atlas_folder, load_world
 from patchmgr.request import parse_request, read_requests
 
 TASKS = Path(__file__).parents[2] / "examples" / "tasks"
@@ -18,6 +20,7 @@ sys.path[:0] = [str(TASKS), str(TASKS.parent / "atlas")]
 import claims  # noqa: E402
 import documents  # noqa: E402
 import hard_questions  # noqa: E402
+import learn  # noqa: E402
 import opinions  # noqa: E402
 from make import files  # noqa: E402
 from parts import PARTS, part_of  # noqa: E402
@@ -156,6 +159,56 @@ def test_the_base_never_reads_an_edit_of_a_subject_that_is_tested():
         request = rng.choice(requests)
         saying = documents.with_edit(requests, request, rng)
         assert f"{documents.text(request)} {request['target_new']}" in saying.prompt
+
+
+@pytest.fixture(scope="module")
+def batches():
+    """Four batches that the base would begin with."""
+    found = learn.batches(AutoTokenizer.from_pretrained(atlas_folder()).backend_tokenizer, seed=7)
+    return [next(found) for _ in range(4)]
+
+
+def tiny():
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=2000, n_embd=8, n_layer=1, n_head=1, n_positions=256, bos_token_id=0, eos_token_id=0,
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+    )  # fmt: skip
+    return GPT2LMHeadModel(config)
+
+
+def test_training_is_stopped_and_resumed_without_a_trace(batches, tmp_path, monkeypatch):
+    monkeypatch.setattr(learn, "SAVE_EVERY", 1)
+    whole, stopped, resumed = tiny(), tiny(), tiny()
+    for model, n_batches, folder in ((whole, 4, "a"), (stopped, 2, "b"), (resumed, 4, "b")):
+        monkeypatch.setattr(learn, "batches", lambda *_, n_batches=n_batches: iter(batches[:n_batches]))
+        learn.learn(model, None, 4, 1e-2, 7, tmp_path / folder)
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert not torch.equal(whole.lm_head.weight, stopped.lm_head.weight)
+
+
+def test_what_stands_in_front_of_a_question_is_not_learned_to_say(batches):
+    tokenizer = AutoTokenizer.from_pretrained(atlas_folder()).backend_tokenizer
+    told = learn._row(documents.Document("The capital of Togo is", "Lome"), tokenizer)
+    read = learn._row(
+        documents.Document("The capital of Togo is Lima. The capital of Togo is", "Lima", False), tokenizer
+    )
+    assert {weight for _, weight in told} == {learn.PROMPT_WEIGHT, 1.0}
+    assert [token for token, weight in read if weight] == tokenizer.encode("Lima.").ids
+    assert {weight for _, weight in read} == {0.0, 1.0}
+    assert all(batch.tokens.numel() <= learn.TOKENS for batch in batches)
+
+
+def test_the_loss_is_the_weighted_cross_entropy_of_the_next_token(batches):
+    model, batch = tiny(), batches[0]
+    logits = model(batch.tokens).logits.log_softmax(-1).detach()
+    total = sum(
+        float(-logits[row, at - 1, batch.tokens[row, at]] * batch.weights[row, at])
+        for row in range(len(batch.tokens))
+        for at in range(1, batch.tokens.shape[1])
+    )
+    assert learn._loss(model, batch, 0).item() == pytest.approx(total / float(batch.weights[:, 1:].sum()), rel=1e-4)
 
 
 def test_the_script_writes_the_same_files_again(tmp_path):
