@@ -24,7 +24,7 @@ def diff(
     ],
     b: Annotated[
         str | None,
-        typer.Argument(metavar="[B]", help="Without it, A and what was before it.", autocompletion=complete.subjects),
+        typer.Argument(metavar="B", help="Without it, A and what was before it.", autocompletion=complete.subjects),
     ] = None,
     edits: Annotated[bool, typer.Option("--edits", help="Compare the edits.")] = False,
     weights: Annotated[bool, typer.Option("--weights", help="Compare the weights, tensor by tensor.")] = False,
