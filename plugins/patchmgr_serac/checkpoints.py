@@ -1,7 +1,7 @@
 """Training that was interrupted goes on from a checkpoint: a folder of safetensors and JSON that is there as a whole.
 
-A checkpoint holds all networks, Adam's moments, and what is known of the best state so far; the best state's networks
-lie in a folder of their own. No generator's state is in it: what a step draws hangs on the seed and its number alone.
+A checkpoint holds all networks, Adam's moments, and which states were the best so far; the networks of those lie in
+folders of their own. No generator's state is in it: what a step draws hangs on the seed and its number alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -21,18 +21,17 @@ from torch import Tensor
 from patchmgr.canonical import canonical_json
 from patchmgr.durable import new_folder
 from patchmgr.errors import FormatError
-from patchmgr_serac.calibration import Calibrated
-from patchmgr_serac.validation import Validated
+from patchmgr_serac.validation import Part
 
 _STATE, _TENSORS = "state.json", "tensors.safetensors"
 
 
 @dataclass(frozen=True)
 class Best:
-    """The best state so far."""
+    """The best state of a part so far."""
 
     step: int
-    validated: Validated
+    rank: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,9 @@ class Progress:
 
     step: int
     """Updates made."""
-    best: Best | None
+    best: Mapping[Part, Best]
     waited: int
-    """Validations since the best."""
+    """Validations since a part was better than before."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +51,17 @@ class Checkpoints:
 
     folder: Path
 
-    def keep_best(self, step: int, tensors: Mapping[str, Tensor]) -> None:
-        """Keep the networks as those of the best state; older ones stay until the next checkpoint."""
-        self._replace(self._best(step), tensors, {})
+    def keep_best(self, part: Part, step: int, tensors: Mapping[str, Tensor]) -> None:
+        """Keep a part's networks as those of its best state; older ones stay until the next checkpoint."""
+        self._replace(self._best(part, step), tensors, {})
 
-    def restore_best(self, step: int, tensors: Mapping[str, Tensor]) -> None:
-        """Give the networks the values of the best state.
+    def restore_best(self, part: Part, step: int, tensors: Mapping[str, Tensor]) -> None:
+        """Give a part's networks the values of its best state.
 
         Raises:
             FormatError: they cannot be read.
         """
-        _fill(tensors, _tensors(self._best(step)))
+        _fill(tensors, _tensors(self._best(part, step)))
 
     def write(self, progress: Progress, tensors: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> None:
         """A checkpoint; the one before goes once this one is there."""
@@ -73,7 +72,7 @@ class Checkpoints:
         }
         here = self.folder / f"checkpoint-{progress.step}"
         self._replace(here, {**{f"net.{name}": value for name, value in tensors.items()}, **moments}, asdict(progress))
-        kept = {here, self._best(progress.best.step) if progress.best else here}
+        kept = {here, *(self._best(part, best.step) for part, best in progress.best.items())}
         for old in self.folder.glob("*-*"):
             if old.is_dir() and old not in kept:
                 shutil.rmtree(old)
@@ -86,7 +85,7 @@ class Checkpoints:
         """
         steps = [int(path.name.removeprefix("checkpoint-")) for path in self.folder.glob("checkpoint-*")]
         if not steps:
-            return Progress(0, None, 0)
+            return Progress(0, {}, 0)
         here = self.folder / f"checkpoint-{max(steps)}"
         found = _tensors(here)
         _fill(tensors, {name.removeprefix("net."): value for name, value in found.items() if name.startswith("net.")})
@@ -100,8 +99,8 @@ class Checkpoints:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FormatError(f"{here / _STATE} cannot be read ({error})", hint="remove the folder") from None
 
-    def _best(self, step: int) -> Path:
-        return self.folder / f"best-{step}"
+    def _best(self, part: Part, step: int) -> Path:
+        return self.folder / f"{part}-{step}"
 
     def _replace(self, folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         if folder.exists():
@@ -114,11 +113,13 @@ class Checkpoints:
 
 
 def _progress(value: dict[str, Any]) -> Progress:
-    best = value["best"]
-    if best is not None:
-        validated = best["validated"]
-        best = Best(best["step"], Validated(validated["figures"], Calibrated(**validated["calibrated"])))
-    return Progress(value["step"], best, value["waited"])
+    best: dict[Part, Best] = {}
+    parts: tuple[Part, ...] = get_args(Part)
+    for part in parts:
+        if part in value["best"]:
+            found = value["best"][part]
+            best[part] = Best(int(found["step"]), (float(found["rank"][0]), float(found["rank"][1])))
+    return Progress(int(value["step"]), best, int(value["waited"]))
 
 
 def _tensors(folder: Path) -> dict[str, Tensor]:

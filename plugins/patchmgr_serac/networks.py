@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from patchmgr_serac.parameters import RouterForm, SeracTraining
 
 PARTS = ("encoder", "cross", "counterfactual")
+_ANSWERING = "counterfactual."
 _HEAD = "head.safetensors"
 _MODEL_FILES = (*FILES, "generation_config.json")
-_PUBLISHED_RATE, _PUBLISHED_WIDTH, _HIGHEST_RATE = 1e-5, 768, 1e-3
+_PUBLISHED_RATE, _PUBLISHED_WIDTH, _HIGHEST_RATE = 1e-5, 768, 3e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,14 @@ class Networks:
             for part, module, _ in self.modules()
             for name, parameter in module.named_parameters()
         }
+
+    def routing(self) -> dict[str, Tensor]:
+        """The scope classifier's part of :meth:`tensors`."""
+        return {name: tensor for name, tensor in self.tensors().items() if not name.startswith(_ANSWERING)}
+
+    def answers(self) -> dict[str, Tensor]:
+        """The counterfactual model's part of it."""
+        return {name: tensor for name, tensor in self.tensors().items() if name.startswith(_ANSWERING)}
 
     def train(self, mode: bool) -> None:
         """All parts in training mode, or in evaluation mode."""
@@ -90,10 +99,10 @@ class Networks:
 
 
 def derived_rate(width: int) -> float:
-    """1e-5 · (768 / width)², at most 1e-3: the published rate at the published width, more for smaller networks.
+    """1e-5 · (768 / width)², at most 3e-4: the published rate at the published width, more for smaller networks.
 
     >>> derived_rate(768), derived_rate(64)
-    (1e-05, 0.001)
+    (1e-05, 0.0003)
     """
     return min(_HIGHEST_RATE, _PUBLISHED_RATE * (_PUBLISHED_WIDTH / width) ** 2)
 

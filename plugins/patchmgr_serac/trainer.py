@@ -29,7 +29,7 @@ from patchmgr_serac.equations import balanced_bce, log_in_scope, log_in_scope_of
 from patchmgr_serac.facts import Facts, facts_of
 from patchmgr_serac.networks import Networks, begin
 from patchmgr_serac.parameters import SeracTraining
-from patchmgr_serac.validation import validate
+from patchmgr_serac.validation import Part, validate
 from patchmgr_serac.write import asked
 
 _Item = TypeVar("_Item")
@@ -57,13 +57,14 @@ def train(model: LoadedModel, data: TrainingData, parameters: SeracTraining, con
         torch.manual_seed(context.seed)
         networks = begin(parameters, model)
         run = _Run(networks, parameters, context, _drawing(known, parameters, context), validation, questions)
-        best = run.to_the_end()
+        steps = run.to_the_end()
     networks.train(False)
+    best = validate(networks, validation, questions, parameters)
     files = networks.save(context.folder / "editor")
     path = context.folder / "editor" / calibration.FILE
-    store_file(calibration.dump(questions, best.validated.calibrated), path, what="the calibration")
+    store_file(calibration.dump(questions, best.calibrated), path, what="the calibration")
     used = {**parameters.model_dump(mode="json"), "learning_rate": run.rates()}
-    return TrainedDraft({**files, calibration.FILE: path}, used, best.step, best.validated.figures)
+    return TrainedDraft({**files, calibration.FILE: path}, used, steps, best.figures)
 
 
 def _drawing(known: Facts, parameters: SeracTraining, context: TrainingContext) -> Drawing:
@@ -89,8 +90,8 @@ class _Run:
     validation: Facts
     questions: Questions
 
-    def to_the_end(self) -> Best:
-        """All steps that are left; the networks are those of the best state afterwards."""
+    def to_the_end(self) -> int:
+        """All steps that are left; each part is in its best state afterwards. Returns the later of their steps."""
         parameters, tensors = self.parameters, self.networks.tensors()
         optimiser = self.networks.optimiser(parameters.learning_rate)
         checkpoints = Checkpoints(self.context.folder)
@@ -103,9 +104,14 @@ class _Run:
                 self._update(step, optimiser)
             done = self._validated(until, done, checkpoints)
             checkpoints.write(done, tensors, optimiser)
-        assert done.best is not None
-        checkpoints.restore_best(done.best.step, tensors)
-        return done.best
+        for part, best in done.best.items():
+            checkpoints.restore_best(part, best.step, self._parts()[part])
+        return max(best.step for best in done.best.values())
+
+    def _parts(self) -> dict[Part, dict[str, Tensor]]:
+        """The networks of each part that there is."""
+        parts: dict[Part, dict[str, Tensor]] = {"routing": self.networks.routing()}
+        return parts if self.networks.answering is None else {**parts, "answering": self.networks.answers()}
 
     def rates(self) -> dict[str, float]:
         """Adam's, by part."""
@@ -142,10 +148,14 @@ class _Run:
         self.networks.train(False)
         found = validate(self.networks, self.validation, self.questions, self.parameters)
         self.context.report(step, found.figures)
-        if done.best is not None and found.rank <= done.best.validated.rank:
-            return Progress(step, done.best, done.waited + 1)
-        checkpoints.keep_best(step, self.networks.tensors())
-        return Progress(step, Best(step, found), 0)
+        better = {
+            part: Best(step, found.rank(part))
+            for part in self._parts()
+            if part not in done.best or found.rank(part) > done.best[part].rank
+        }
+        for part in better:
+            checkpoints.keep_best(part, step, self._parts()[part])
+        return Progress(step, {**done.best, **better}, 0 if better else done.waited + 1)
 
 
 def router_loss(networks: Networks, pairs: Sequence[Pair]) -> Float[Tensor, ""]:

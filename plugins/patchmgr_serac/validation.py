@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool
@@ -17,6 +18,8 @@ from patchmgr_serac.networks import Networks
 from patchmgr_serac.parameters import SeracTraining
 from patchmgr_serac.write import asked
 
+Part = Literal["routing", "answering"]
+
 
 @dataclass(frozen=True)
 class Validated:
@@ -25,11 +28,11 @@ class Validated:
     figures: dict[str, float]
     calibrated: Calibrated
 
-    @property
-    def rank(self) -> tuple[float, float]:
-        """The larger the better: routing and answers alike; where those are equal, how far the router tells apart."""
-        right = self.figures["balanced_accuracy"] * self.figures.get("es", 1.0)
-        return round(right, 6), self.figures["auc"]
+    def rank(self, part: Part) -> tuple[float, float]:
+        """How good a part is, the larger the better; the parts share no weight, so each is best when it is best."""
+        if part == "routing":
+            return self.figures["balanced_accuracy"], self.figures["auc"]
+        return self.figures.get("es", 0.0), 0.0
 
 
 def lookup_of(networks: Networks, questions: Questions, candidates: int) -> Lookup:

@@ -74,13 +74,14 @@ def test_a_checkpoint_that_cannot_be_read_is_named(trained, tmp_path):
         trained(tmp_path, **SHORT)
 
 
-def test_it_learns_what_lies_in_a_scope_and_the_best_state_is_kept(draft, trained, tmp_path):
+def test_it_learns_what_lies_in_a_scope_and_the_best_state_of_each_part_is_kept(draft, trained, tmp_path):
     seen = {}
     trained(tmp_path, **SHORT, report=seen.setdefault)
-    ranks = {step: (round(f["balanced_accuracy"] * f["es"], 6), f["auc"]) for step, f in seen.items()}
+    routing = max(seen, key=lambda step: (seen[step]["balanced_accuracy"], seen[step]["auc"], -step))
+    answering = max(seen, key=lambda step: (seen[step]["es"], -step))
     kept = trained(tmp_path, **SHORT)
-    assert kept.steps == max(ranks, key=lambda step: (ranks[step], -step))
-    assert kept.figures == seen[kept.steps]
+    assert kept.steps == max(routing, answering)
+    assert kept.figures == {**seen[routing], "es": seen[answering]["es"]}
     assert draft.figures["balanced_accuracy"] > 0.85
     assert draft.figures["auc"] > 0.9
     assert {"es", "found", "false_positive_rate", "same_subject_left_alone"} <= draft.figures.keys()
@@ -170,7 +171,7 @@ def test_one_update_is_one_step_of_adam_on_the_weighted_losses(base, encoder_at,
 
 def test_small_networks_get_a_higher_rate_and_those_of_the_paper_the_published_one():
     assert derived_rate(768) == 1e-5
-    assert derived_rate(64) == 1e-3
+    assert derived_rate(64) == 3e-4
     assert derived_rate(384) == pytest.approx(4e-5)
 
 
