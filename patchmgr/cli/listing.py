@@ -50,6 +50,9 @@ def list_packages(
 
 
 def _json(package: PackageRecord) -> dict[str, Any]:
-    latest = asdict(package.latest)
-    del latest["manifest"], latest["files"]
-    return {"name": package.name, "n_versions": package.n_versions, "tags": dict(package.tags), "latest": latest}
+    return {
+        "name": package.name,
+        "n_versions": package.n_versions,
+        "tags": dict(package.tags),
+        "latest": asdict(package.latest),
+    }

@@ -16,7 +16,7 @@ from patchmgr.cli.session import manager
 
 if TYPE_CHECKING:
     from patchmgr.manager.log import History
-    from patchmgr_registry import GenerationRecord, VersionRecord
+    from patchmgr_registry import GenerationRecord, VersionSummary
 
 
 def log(
@@ -75,7 +75,7 @@ def _generation(entry: GenerationRecord, page: History) -> list[object]:
     return [entry.number, render.moment(entry.created), action, root, stack, scores, entry.message]
 
 
-def _version(entry: VersionRecord, page: History) -> list[object]:
+def _version(entry: VersionSummary, page: History) -> list[object]:
     return [
         f"v{entry.number}",
         render.moment(entry.created),
@@ -97,7 +97,5 @@ def _generation_json(entry: GenerationRecord, references: Mapping[str, str]) -> 
     return {**asdict(entry), "packages": packages}
 
 
-def _version_json(entry: VersionRecord) -> dict[str, Any]:
-    value = asdict(entry)
-    del value["manifest"], value["files"]
-    return value
+def _version_json(entry: VersionSummary) -> dict[str, Any]:
+    return asdict(entry)

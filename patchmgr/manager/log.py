@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from patchmgr.errors import NotFoundError
-from patchmgr.manager.newest import headlines
-from patchmgr_registry import GenerationRecord, VersionRecord
+from patchmgr.manager.newest import HEADLINES, headlines
+from patchmgr_registry import GenerationRecord, VersionSummary
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
@@ -18,13 +18,16 @@ PAGE = 500
 """Entries that are read at once."""
 
 
+_Pages = Callable[..., "History"]
+
+
 @dataclass(frozen=True)
 class History:
     """The past of a model (generations) or of a package (versions), newest first; the other one is empty."""
 
     name: str
     generations: tuple[GenerationRecord, ...] = ()
-    versions: tuple[VersionRecord, ...] = ()
+    versions: tuple[VersionSummary, ...] = ()
     references: Mapping[str, str] = field(default_factory=dict)
     """How the packages of the generations are called, by digest."""
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -56,12 +59,12 @@ def log_pages(manager: Manager, name: str, *, limit: int | None = None) -> Itera
     try:
         manager.registry.model(name)
     except NotFoundError:
-        page_before = _versions
+        page_before: _Pages = _versions
     else:
         page_before = _generations
-    before, left = None, limit
+    before, left, references = None, limit, dict[str, str]()
     while left is None or left > 0:
-        page = page_before(manager, name, before, PAGE if left is None else min(PAGE, left))
+        page = page_before(manager, name, before, PAGE if left is None else min(PAGE, left), references)
         entries = page.generations or page.versions
         if not entries:
             return
@@ -69,22 +72,25 @@ def log_pages(manager: Manager, name: str, *, limit: int | None = None) -> Itera
         before, left = entries[-1].number, None if left is None else left - len(entries)
 
 
-def _generations(manager: Manager, name: str, before: int | None, limit: int) -> History:
+def _generations(manager: Manager, name: str, before: int | None, limit: int, references: dict[str, str]) -> History:
+    """A page of generations; ``references`` are those of the pages before, and get those of this one."""
     registry = manager.registry
     found = tuple(reversed(registry.generations(name, before=before, limit=limit)))
-    references = registry.references({digest for generation in found for digest in generation.packages})
-    measured = registry.scores_of_states({generation.state_root for generation in found if generation.state_root})
+    stacked = {digest for generation in found for digest in generation.packages}
+    references |= registry.references(stacked - references.keys())
+    roots = {generation.state_root for generation in found if generation.state_root}
+    measured = registry.results_of_states(roots, HEADLINES)
     scores = {root: headlines(of_state) for root, of_state in measured.items()}
     return History(name, generations=found, references=references, scores=scores)
 
 
-def _versions(manager: Manager, name: str, before: int | None, limit: int) -> History:
+def _versions(manager: Manager, name: str, before: int | None, limit: int, _references: dict[str, str]) -> History:
     registry = manager.registry
     try:
-        found = tuple(reversed(registry.versions(name, before=before, limit=limit)))
+        found = tuple(reversed(registry.summaries(name, before=before, limit=limit)))
     except NotFoundError:
         raise _neither(manager, name) from None
-    measured = registry.scores_of_versions({version.digest for version in found})
+    measured = registry.results_of_versions({version.digest for version in found}, HEADLINES)
     scores = {digest: headlines(of_version, own=True) for digest, of_version in measured.items()}
     return History(name, versions=found, scores=scores)
 

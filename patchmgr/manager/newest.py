@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from patchmgr_registry import ScoreRecord
+    from patchmgr_registry import Result, ScoreRecord
 
 HEADLINES = ("reliability", "generalization", "locality")
 """What a list has room for."""
@@ -35,15 +35,13 @@ def measured_thing(score: ScoreRecord) -> tuple[object, ...]:
     )
 
 
-def headlines(scores: Iterable[ScoreRecord], *, own: bool = False) -> dict[str, float]:
-    """The last value, after the edit, of each metric that a list shows.
+def headlines(results: Sequence[Result], *, own: bool = False) -> dict[str, float]:
+    """The last value of each metric that a list shows, in its order.
 
     Args:
-        scores: oldest first.
+        results: in :data:`HEADLINES`, oldest first.
         own: only on the requests that the first was measured with, which for a version are its own edits.
     """
-    known = list(scores)
-    if own:
-        known = [score for score in known if score.dataset_sha256 == known[0].dataset_sha256]
-    last = {score.metric: score.value for score in known if score.phase == "after"}
+    known = [result for result in results if not own or result.dataset_sha256 == results[0].dataset_sha256]
+    last = {result.metric: result.value for result in known}
     return {name: last[name] for name in HEADLINES if name in last}

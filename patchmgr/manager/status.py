@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from patchmgr.errors import IntegrityError, NotFoundError, UsageError
 from patchmgr.ops.memories import has_memories
-from patchmgr_registry import GenerationRecord, ModelRecord, VersionRecord
+from patchmgr_registry import GenerationRecord, ModelRecord, VersionSummary
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
@@ -51,7 +51,7 @@ def status(manager: Manager, model: str | None) -> tuple[ModelStatus, ...]:
     registry = manager.registry
     records = registry.models() if model is None else (registry.model(model),)
     generations = registry.current_generations(model)
-    versions = registry.versions_by_digest({digest for found in generations.values() for digest in found.packages})
+    versions = registry.summaries_by_digest({digest for found in generations.values() for digest in found.packages})
     return tuple(
         _status(record, generations[record.name], versions) for record in records if record.name in generations
     )
@@ -83,7 +83,7 @@ def path(manager: Manager, model: str, *, weights_only: bool = False) -> Path:
     return found.folder
 
 
-def _status(record: ModelRecord, generation: GenerationRecord, versions: Mapping[str, VersionRecord]) -> ModelStatus:
+def _status(record: ModelRecord, generation: GenerationRecord, versions: Mapping[str, VersionSummary]) -> ModelStatus:
     return ModelStatus(
         model=record.name,
         source=record.base.source,
@@ -97,7 +97,7 @@ def _status(record: ModelRecord, generation: GenerationRecord, versions: Mapping
     )
 
 
-def _applied(versions: Mapping[str, VersionRecord], digest: str) -> AppliedPackage:
+def _applied(versions: Mapping[str, VersionSummary], digest: str) -> AppliedPackage:
     version = versions.get(digest)
     if version is None:
         raise IntegrityError(f"the registry has lost the package {digest[:12]}", hint="restore a backup of registry.db")

@@ -9,6 +9,7 @@ from patchmgr_registry.blobs import BlobStore
 from patchmgr_registry.clock import seconds_since, timestamp
 from patchmgr_registry.errors import NewerRegistryError, NumberTakenError
 from patchmgr_registry.events import Anchor, ChainProblem, Event, EventObject, Origin, verify_chain
+from patchmgr_registry.found import FoundEdit, FoundMessage
 from patchmgr_registry.owner import Owner
 from patchmgr_registry.records import (
     Action,
@@ -16,16 +17,16 @@ from patchmgr_registry.records import (
     BaseRecord,
     EditorRecord,
     FileRecord,
-    FoundEdit,
-    FoundMessage,
     GenerationRecord,
     ModelRecord,
     PackageRecord,
     RemoteRecord,
+    Result,
     ScoreRecord,
     Status,
     TensorRecord,
     VersionRecord,
+    VersionSummary,
 )
 from patchmgr_registry.reference import Reference
 from patchmgr_registry.store import Registry
@@ -54,11 +55,13 @@ __all__ = [
     "Reference",
     "Registry",
     "RemoteRecord",
+    "Result",
     "ScoreRecord",
     "Status",
     "TensorRecord",
     "Transaction",
     "VersionRecord",
+    "VersionSummary",
     "seconds_since",
     "timestamp",
     "verify_chain",

@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 
 from patchmgr.errors import UsageError
 from patchmgr_registry.dialects import Dialect
-from patchmgr_registry.records import FoundEdit, FoundMessage, GenerationRecord, ScoreRecord, VersionRecord
+from patchmgr_registry.found import FoundEdit, FoundMessage
+from patchmgr_registry.records import GenerationRecord, Result, VersionRecord, VersionSummary
 from patchmgr_registry.reference import unknown
-from patchmgr_registry.rows import bases, edits, generations, names, versions
+from patchmgr_registry.rows import bases, edits, generations, names, scores, versions
 from patchmgr_registry.schema import edits as edits_table
 from patchmgr_registry.schema import versions as versions_table
 from patchmgr_registry.words import words_of
@@ -47,7 +48,17 @@ class PagedReads(ABC):
             limit: only the newest of these.
         """
         with self._reading() as connection:
-            found = versions.read_package(connection, package, before, limit)
+            found = versions.read_versions(connection, *versions.of_package(package, before, limit))
+            if not found and before is None:
+                raise unknown("package", package, names.read_package_names(connection))
+            return found
+
+    def summaries(
+        self, package: str, *, before: int | None = None, limit: int | None = None
+    ) -> tuple[VersionSummary, ...]:
+        """The same without manifests and files."""
+        with self._reading() as connection:
+            found = versions.read_summaries(connection, *versions.of_package(package, before, limit))
             if not found and before is None:
                 raise unknown("package", package, names.read_package_names(connection))
             return found
@@ -75,12 +86,12 @@ class PagedReads(ABC):
         with self._reading() as connection:
             return generations.read_models_with(connection, digest)
 
-    def versions_by_digest(self, digests: Collection[str]) -> Mapping[str, VersionRecord]:
+    def summaries_by_digest(self, digests: Collection[str]) -> Mapping[str, VersionSummary]:
         """Several versions, by digest; those that are not known are left out."""
         with self._reading() as connection:
             return {
                 found.digest: found
-                for found in versions.read_versions(connection, versions_table.c.digest.in_(digests))
+                for found in versions.read_summaries(connection, versions_table.c.digest.in_(digests))
             }
 
     def edits(self, digest: str, *, offset: int = 0, limit: int | None = None) -> tuple[EditRequest, ...]:
@@ -99,15 +110,19 @@ class PagedReads(ABC):
         with self._reading() as connection:
             return versions.read_references(connection, digests)
 
-    def scores_of_versions(self, digests: Collection[str]) -> Mapping[str, tuple[ScoreRecord, ...]]:
-        """The scores of several versions, by digest, in the order they were added."""
+    def results_of_versions(
+        self, digests: Collection[str], metrics: Collection[str]
+    ) -> Mapping[str, tuple[Result, ...]]:
+        """What several versions achieved in some metrics, by digest, in the order it was added."""
         with self._reading() as connection:
-            return versions.read_scores_of_versions(connection, digests)
+            return scores.read_results_of_versions(connection, digests, metrics)
 
-    def scores_of_states(self, state_roots: Collection[str]) -> Mapping[str, tuple[ScoreRecord, ...]]:
-        """The scores that were measured on several states, by root, in the order they were added."""
+    def results_of_states(
+        self, state_roots: Collection[str], metrics: Collection[str]
+    ) -> Mapping[str, tuple[Result, ...]]:
+        """What was measured on several states in some metrics, by root, in the order it was added."""
         with self._reading() as connection:
-            return versions.read_scores_of_states(connection, state_roots)
+            return scores.read_results_of_states(connection, state_roots, metrics)
 
     def search(self, text: str, *, package: str | None = None, limit: int = 50) -> tuple[FoundEdit, ...]:
         """The edits that hold every word of the text, or one beginning with it; those of the newest version first.

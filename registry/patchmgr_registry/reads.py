@@ -20,7 +20,7 @@ from patchmgr_registry.records import (
     VersionRecord,
 )
 from patchmgr_registry.reference import Reference
-from patchmgr_registry.rows import bases, editors, events, generations, names, versions
+from patchmgr_registry.rows import bases, editors, events, generations, names, scores, versions
 from patchmgr_registry.schema import generations as generations_table
 from patchmgr_registry.schema import scores as scores_table
 from patchmgr_registry.schema import versions as versions_table
@@ -108,14 +108,12 @@ class Reads(PagedReads):
     def scores(self, digest: str) -> tuple[ScoreRecord, ...]:
         """The scores of a version, in the order they were added."""
         with self._reading() as connection:
-            return versions.read_scores(
-                connection, scores_table.c.version_id == versions.version_id(connection, digest)
-            )
+            return scores.read_scores(connection, scores_table.c.version_id == versions.version_id(connection, digest))
 
     def scores_of_state(self, state_root: str) -> tuple[ScoreRecord, ...]:
         """Every score that was measured on a state."""
         with self._reading() as connection:
-            return versions.read_scores(connection, scores_table.c.state_root == state_root)
+            return scores.read_scores(connection, scores_table.c.state_root == state_root)
 
     def tags(self, package: str) -> dict[str, int]:
         """The tags of a package: tag to version number."""

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from patchmgr_registry.owner import Owner
-
-if TYPE_CHECKING:
-    from patchmgr.request import EditRequest
 
 Status = Literal["pending", "ready", "failed", "removed"]
 """``pending``: being written · ``ready``: can be loaded · ``failed``: never came to be · ``removed``: cleared away."""
@@ -96,8 +93,8 @@ class FileRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class VersionRecord:
-    """One version of an edit package."""
+class VersionSummary:
+    """One version of an edit package, as a list shows it."""
 
     package: str
     number: int
@@ -118,14 +115,20 @@ class VersionRecord:
     """Digests of the packages of that state; none means the pristine base."""
     n_edits: int
     size_bytes: int
-    manifest: str
-    """The manifest itself, canonical JSON."""
-    files: tuple[FileRecord, ...] = ()
 
     @property
     def reference(self) -> str:
         """How a user names it, such as ``fact-fixes@v3``."""
         return f"{self.package}@v{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRecord(VersionSummary):
+    """One version of an edit package, with all that makes it."""
+
+    manifest: str
+    """The manifest itself, canonical JSON."""
+    files: tuple[FileRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,7 @@ class PackageRecord:
 
     name: str
     n_versions: int
-    latest: VersionRecord
+    latest: VersionSummary
     tags: Mapping[str, int] = field(default_factory=dict)
     """Tag to version number."""
 
@@ -179,6 +182,14 @@ class ScoreRecord:
     compute_dtype: str = "float32"
     created: str | None = None
     """When it was measured."""
+
+
+class Result(NamedTuple):
+    """A score after the edit, as a list shows it."""
+
+    metric: str
+    value: float
+    dataset_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,28 +219,6 @@ class GenerationRecord:
     def is_stale(self) -> bool:
         """Whether it is pending although nobody writes it any more."""
         return self.status == "pending" and not self.owner.is_alive(self.heartbeat)
-
-
-@dataclass(frozen=True, slots=True)
-class FoundEdit:
-    """An edit that a search found."""
-
-    package: str
-    number: int
-    digest: str
-    position: int
-    """Place of the request among the version's edits, from 0."""
-    request: EditRequest
-
-
-@dataclass(frozen=True, slots=True)
-class FoundMessage:
-    """A version whose message a search found."""
-
-    package: str
-    number: int
-    digest: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from patchmgr_registry.records import (
 )
 from patchmgr_registry.reference import Reference, check_tag
 from patchmgr_registry.rows import bases, editors, edits, events, names, versions
+from patchmgr_registry.rows import scores as score_rows
 
 if TYPE_CHECKING:
     from patchmgr.request import EditRequest
@@ -104,7 +105,7 @@ class Transaction(GenerationWrites):
         """
         row_id = versions.insert_version(self._connection, version)
         edits.insert_edits(self._connection, row_id, requests)
-        versions.insert_scores(self._connection, row_id, scores)
+        score_rows.insert_scores(self._connection, row_id, scores)
 
     def add_editor(self, editor: EditorRecord) -> None:
         """Register an editor whose blobs are stored.
@@ -127,7 +128,7 @@ class Transaction(GenerationWrites):
             scores: in their order. Earlier ones stay.
         """
         version = None if digest is None else versions.version_id(self._connection, digest)
-        versions.insert_scores(self._connection, version, scores)
+        score_rows.insert_scores(self._connection, version, scores)
 
     def tag(self, reference: Reference | str, name: str, *, move: bool = False) -> VersionRecord:
         """Tag a version.

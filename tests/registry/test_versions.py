@@ -6,7 +6,7 @@ import pytest
 
 from patchmgr.errors import ConflictError, NotFoundError, UsageError
 from patchmgr.request import EditRequest, Probe
-from patchmgr_registry import NumberTakenError, Reference
+from patchmgr_registry import NumberTakenError, Reference, Result
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_digest_has_one_name(stocked, make_version):
 def test_packages_show_their_latest_version(stocked):
     shown = [(package.name, package.n_versions, package.latest.number, package.tags) for package in stocked.packages()]
     assert shown == [("fact-fixes", 3, 3, {"stable": 2}), ("tone", 1, 1, {})]
-    assert stocked.packages()[0].latest == stocked.version("fact-fixes")
+    assert stocked.packages()[0].latest.digest == stocked.version("fact-fixes").digest
 
 
 def test_every_form_of_reference_finds_its_version(stocked, make_version):
@@ -212,16 +212,19 @@ def test_a_history_is_read_in_pages(registry, make_version, requests):
     assert registry.references([newest, "0" * 64]) == {newest: "fact-fixes@v9"}
 
 
-def test_scores_of_several_things_at_once(registry, make_version, make_score):
+def test_results_of_several_things_at_once(registry, make_version, make_score):
     versions = [make_version(number=n) for n in (1, 2, 3)]
     with registry.begin() as tx:
         for version in versions:
-            tx.add_version(version, [], [make_score(state_root=version.digest), make_score("locality")])
+            measured = [make_score(name, state_root=version.digest, value=0.5) for name in ("locality", "fluency")]
+            tx.add_version(version, [], [make_score(phase="before"), *measured, measured[0]])
         tx.commit()
     wanted = [version.digest for version in versions[:2]]
-    assert registry.scores_of_versions([*wanted, "0" * 64]) == {d: registry.scores(d) for d in wanted}
-    assert registry.scores_of_states(wanted) == {d: registry.scores_of_state(d) for d in wanted}
-    assert registry.scores_of_versions([]) == {}
+    result = Result("locality", 0.5, make_score().dataset_sha256)
+    expected = dict.fromkeys(wanted, (result, result))
+    assert registry.results_of_versions([*wanted, "0" * 64], ["locality", "reliability"]) == expected
+    assert registry.results_of_states(wanted, ["locality", "reliability"]) == expected
+    assert registry.results_of_versions([], ["locality"]) == {}
 
 
 def test_packages_are_named_and_listed_in_order(registry, make_version):

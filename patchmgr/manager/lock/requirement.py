@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from patchmgr.errors import UsageError
 from patchmgr.package.manifest import Manifest, check_name
-from patchmgr_registry import Reference, VersionRecord
+from patchmgr_registry import Reference, VersionSummary
 
 _CLAUSE = re.compile(r"(?P<sign>\^|==|!=|>=|<=|>|<)v?(?P<number>[0-9]{1,18})")
 _SPACED = re.compile(r"\s*(,|\^|[=<>!]=|[<>])\s*")
@@ -57,7 +57,7 @@ class Candidate:
         return f"{self.package}@v{self.number}"
 
     @classmethod
-    def of_version(cls, version: VersionRecord) -> Candidate:
+    def of_version(cls, version: VersionSummary) -> Candidate:
         """A version of the registry."""
         below = frozenset(version.parent_packages)
         return cls(

@@ -144,7 +144,7 @@ def _candidates(manager: Manager, patches: Patches, wanted: WantedPackage) -> tu
 
 
 def _registered(manager: Manager, requirement: Requirement) -> tuple[Candidate, ...]:
-    return tuple(Candidate.of_version(version) for version in reversed(manager.registry.versions(requirement.package)))
+    return tuple(Candidate.of_version(version) for version in reversed(manager.registry.summaries(requirement.package)))
 
 
 def _in_folder(patches: Patches, wanted: WantedPackage) -> tuple[Candidate, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, Connection, insert, select
 
-from patchmgr_registry.records import FoundEdit
+from patchmgr_registry.found import FoundEdit
 from patchmgr_registry.rows.text import to_text
 from patchmgr_registry.schema import edits, packages, versions
 from patchmgr_registry.words import searchable

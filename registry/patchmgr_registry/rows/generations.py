@@ -34,11 +34,11 @@ def read_generations(connection: Connection, *conditions: ColumnElement[bool]) -
         meant = _GENERATION_IDS.where(*conditions)
         stacked = select(generation_entries.c.generation_id, versions.c.digest).join_from(generation_entries, versions)
         stacked = stacked.where(generation_entries.c.generation_id.in_(meant)).order_by(generation_entries.c.position)
-        for row in connection.execute(stacked):
-            stacks[row.generation_id].append(row.digest)
+        for generation_id, digest in connection.execute(stacked).all():
+            stacks[generation_id].append(digest)
         touched = select(generation_tensors).where(generation_tensors.c.generation_id.in_(meant))
-        for row in connection.execute(touched.order_by(generation_tensors.c.name)):
-            results[row.generation_id][row.name] = row.sha256
+        for generation_id, name, sha256 in connection.execute(touched.order_by(generation_tensors.c.name)).all():
+            results[generation_id][name] = sha256
     return tuple(_generation(row, stacks[row.id], results[row.id]) for row in rows)
 
 

@@ -19,6 +19,8 @@ def from_text(text: str) -> Any:
     Raises:
         ValueError: something else wrote it.
     """
+    if text == "[]":  # by far the most frequent
+        return []
     value = json.loads(text)
     if to_text(value) != text:
         raise ValueError("not canonical JSON")

@@ -1,24 +1,26 @@
-"""Packages, their versions with files and scores, and how a reference finds one."""
+"""Packages, their versions with files, and how a reference finds one."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, fields
 from typing import Any, NoReturn
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select
 
 from patchmgr.errors import ConflictError, NotFoundError, UsageError
 from patchmgr_registry.errors import NumberTakenError
-from patchmgr_registry.records import FileRecord, FoundMessage, ScoreRecord, VersionRecord
+from patchmgr_registry.found import FoundMessage
+from patchmgr_registry.records import FileRecord, VersionRecord, VersionSummary
 from patchmgr_registry.reference import Reference, unknown
 from patchmgr_registry.rows.text import from_text, to_text
-from patchmgr_registry.schema import files, packages, scores, tags, versions
+from patchmgr_registry.schema import files, packages, tags, versions
 from patchmgr_registry.words import words_of
 
 _VERSIONS = select(packages.c.name.label("package"), *versions.c).join_from(versions, packages)
-_SCORES = [column for column in scores.c if column.name not in ("id", "version_id")]
-_SCORE_NAMES = [column.name for column in _SCORES]
+_FIELDS = [field.name for field in fields(VersionSummary)]
+_SUMMARIES = select(packages.c.name, *(versions.c[name] for name in _FIELDS[1:])).join_from(versions, packages)
+_BELOW = _FIELDS.index("parent_packages")
 _VERSION_IDS = select(versions.c.id).join_from(versions, packages)
 
 
@@ -33,27 +35,29 @@ def read_versions(connection: Connection, *conditions: ColumnElement[bool]) -> t
     return tuple(_version(row, of_version[row.id]) for row in rows)
 
 
-def read_package(
-    connection: Connection, name: str, before: int | None = None, limit: int | None = None
-) -> tuple[VersionRecord, ...]:
-    """The versions of a package, oldest first, none for one that does not exist; with a limit the newest of them."""
-    of_package = select(packages.c.id).where(packages.c.name == name).scalar_subquery()
-    meant = [versions.c.package_id == of_package]
+def read_summaries(connection: Connection, *conditions: ColumnElement[bool]) -> tuple[VersionSummary, ...]:
+    """The same without manifests and files, which are most of what there is to read."""
+    rows = connection.execute(_SUMMARIES.where(*conditions).order_by(packages.c.name, versions.c.number)).all()
+    return tuple(map(_summary, rows))
+
+
+def of_package(name: str, before: int | None = None, limit: int | None = None) -> list[ColumnElement[bool]]:
+    """The condition of being a version of a package; with a limit one of the newest below ``before``."""
+    package_id = select(packages.c.id).where(packages.c.name == name).scalar_subquery()
+    meant = [versions.c.package_id == package_id]
     if before is not None:
         meant.append(versions.c.number < before)
     if limit is not None:
         last = select(versions.c.number).where(*meant).order_by(versions.c.number.desc()).limit(limit).subquery()
         meant.append(versions.c.number >= select(func.min(last.c.number)).scalar_subquery())
-    return read_versions(connection, *meant)
+    return meant
 
 
 def read_references(connection: Connection, digests: Collection[str]) -> dict[str, str]:
     """The names of versions, by digest."""
     query = select(versions.c.digest, packages.c.name, versions.c.number).join_from(versions, packages)
-    return {
-        row.digest: f"{row.name}@v{row.number}"
-        for row in connection.execute(query.where(versions.c.digest.in_(digests)))
-    }
+    rows = connection.execute(query.where(versions.c.digest.in_(digests))).all()
+    return {digest: f"{name}@v{number}" for digest, name, number in rows}
 
 
 def search_messages(
@@ -67,21 +71,21 @@ def search_messages(
     return tuple(FoundMessage(*row) for row in connection.execute(query))
 
 
-def read_latest(connection: Connection, limit: int | None) -> tuple[tuple[VersionRecord, int], ...]:
+def read_latest(connection: Connection, limit: int | None) -> tuple[tuple[VersionSummary, int], ...]:
     """The newest version of every package by name, and how many versions the package has."""
     counts = select(versions.c.package_id, func.max(versions.c.number).label("newest"), func.count().label("n"))
     if limit is not None:
         first = select(packages.c.id).order_by(packages.c.name).limit(limit).subquery()
         counts = counts.where(versions.c.package_id.in_(select(first.c.id)))
     newest = counts.group_by(versions.c.package_id).subquery()
+    named = select(packages.c.name, newest.c.n).join(newest, newest.c.package_id == packages.c.id)
+    n_versions = {row.name: row.n for row in connection.execute(named)}
     is_newest = versions.c.id.in_(
         select(versions.c.id).join(
             newest, (versions.c.package_id == newest.c.package_id) & (versions.c.number == newest.c.newest)
         )
     )
-    of_package = select(packages.c.name, newest.c.n).join(newest, newest.c.package_id == packages.c.id)
-    n_versions = {row.name: row.n for row in connection.execute(of_package)}
-    return tuple((version, n_versions[version.package]) for version in read_versions(connection, is_newest))
+    return tuple((version, n_versions[version.package]) for version in read_summaries(connection, is_newest))
 
 
 def find_version(connection: Connection, reference: Reference) -> VersionRecord:
@@ -144,38 +148,6 @@ def insert_version(connection: Connection, version: VersionRecord) -> int:
     return row_id
 
 
-def read_scores(connection: Connection, condition: ColumnElement[bool]) -> tuple[ScoreRecord, ...]:
-    """The scores that meet a condition, in the order they were added."""
-    query = select(*_SCORES).where(condition).order_by(scores.c.id)
-    return tuple(ScoreRecord(**row._mapping) for row in connection.execute(query))
-
-
-def read_scores_of_versions(connection: Connection, digests: Collection[str]) -> dict[str, tuple[ScoreRecord, ...]]:
-    """The scores of several versions, by digest."""
-    query = select(versions.c.digest.label("thing"), *_SCORES).join_from(scores, versions)
-    return _by_thing(connection, query.where(versions.c.digest.in_(digests)))
-
-
-def read_scores_of_states(connection: Connection, roots: Collection[str]) -> dict[str, tuple[ScoreRecord, ...]]:
-    """The scores of several states, by root."""
-    query = select(scores.c.state_root.label("thing"), *_SCORES)
-    return _by_thing(connection, query.where(scores.c.state_root.in_(roots)))
-
-
-def _by_thing(connection: Connection, query: Select[Any]) -> dict[str, tuple[ScoreRecord, ...]]:
-    found: dict[str, list[ScoreRecord]] = {}
-    for thing, *values in connection.execute(query.order_by(scores.c.id)):
-        found.setdefault(thing, []).append(ScoreRecord(**dict(zip(_SCORE_NAMES, values, strict=True))))
-    return {thing: tuple(of_thing) for thing, of_thing in found.items()}
-
-
-def insert_scores(connection: Connection, version: int | None, measured: Iterable[ScoreRecord]) -> None:
-    """Add scores to the version whose row has this key; None: to a state as a whole."""
-    rows = [{"version_id": version, **asdict(score)} for score in measured]
-    if rows:
-        connection.execute(insert(scores), rows)
-
-
 def read_blob_digests(connection: Connection) -> frozenset[str]:
     """The digests of all files of all versions."""
     return frozenset(connection.scalars(select(files.c.sha256)))
@@ -184,7 +156,7 @@ def read_blob_digests(connection: Connection) -> frozenset[str]:
 def _explain_absence(connection: Connection, reference: Reference) -> NoReturn:
     if reference.package is None:
         raise NotFoundError(f"no package version has a digest that begins with {reference.digest}")
-    known = read_package(connection, reference.package, limit=5)
+    known = read_summaries(connection, *of_package(reference.package, limit=5))
     if not known:
         raise unknown("package", reference.package, connection.scalars(select(packages.c.name)))
     numbers = ", ".join(f"v{version.number}" for version in known)
@@ -197,6 +169,12 @@ def _explain_absence(connection: Connection, reference: Reference) -> NoReturn:
 def _inserted(result: Any) -> int:
     key: Sequence[int] = result.inserted_primary_key
     return key[0]
+
+
+def _summary(row: Row[Any]) -> VersionSummary:
+    values: list[Any] = list(row)
+    values[_BELOW] = tuple(from_text(values[_BELOW]))
+    return VersionSummary(*values)
 
 
 def _version(row: Row[Any], of_version: Sequence[FileRecord]) -> VersionRecord:
