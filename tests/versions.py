@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +100,8 @@ EDITS_2 = (request("France", "Rome"), request("Italy", "Bern"), request("Peru", 
 def make_home(root: Path) -> Path:
     """A home with three versions of ``fixes`` (3 is 1 again), two of the memory ``kb``, and ``tiny`` at generation 4.
 
-    Generation 1 is fixes@v1, 2 is fixes@v2, 3 is that and more@v1, 4 is more@v1 and fixes@v3.
+    Generation 1 is fixes@v1, 2 is fixes@v2, 3 is that and more@v1, 4 is more@v1 and fixes@v3. :func:`copied` gives each
+    test a copy of its own.
     """
     rng = np.random.default_rng(0)
     base = make_checkpoint(root / "base")
@@ -124,4 +127,13 @@ def make_home(root: Path) -> Path:
             adopt(manager, root / folder)
         for reference in ("fixes@v1", "fixes@v2", "more", "fixes@v3"):
             manager.apply("tiny", [reference])
-    return root
+    return root.rename(root.with_name("prepared"))
+
+
+@contextmanager
+def copied(prepared: Path) -> Iterator[Path]:
+    """A copy of what :func:`make_home` made, at the place that its registry has noted; gone afterwards."""
+    root = prepared.with_name("root")
+    subprocess.run(["cp", "-a", str(prepared), str(root)], check=True)
+    yield root
+    shutil.rmtree(root)

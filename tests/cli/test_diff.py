@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-
 import pytest
 
 from patchmgr.manager.manager import Manager
 from patchmgr.request import parse_request
-from versions import EDITS_1, make_home, make_version
+from versions import EDITS_1, copied, make_home, make_version
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    root = make_home(tmp_path_factory.mktemp("diff") / "root")
-    return root.rename(root.with_name("prepared"))
+    return make_home(tmp_path_factory.mktemp("diff") / "root")
 
 
 @pytest.fixture
 def tiny_home(tiny, monkeypatch):
-    """A copy at the place that the registry has noted."""
-    root = tiny.with_name("root")
-    subprocess.run(["cp", "-a", str(tiny), str(root)], check=True)
-    monkeypatch.setenv("PATCHMGR_HOME", str(root / "home"))
-    yield root
-    shutil.rmtree(root)
+    with copied(tiny) as root:
+        monkeypatch.setenv("PATCHMGR_HOME", str(root / "home"))
+        yield root
 
 
 def test_a_change_of_a_version_reads_as_in_git(tiny_home, run):
