@@ -24,6 +24,8 @@ WINDOW = 512
 """Documents that are put into batches by their length together."""
 PROMPT_WEIGHT = 0.1
 """Of a token of a prompt that is true of the world, in the loss; of an answer's token: 1, of any other: 0."""
+FIRST_WEIGHT = 3.0
+"""Of the first token of an answer, on which Yes or No, True or False hang."""
 SAVE_EVERY = 200
 
 
@@ -88,7 +90,8 @@ def _batches(documents: list[Document], tokenizer: Tokenizer, rng: random.Random
 def _row(document: Document, tokenizer: Tokenizer) -> list[tuple[int, float]]:
     weight = PROMPT_WEIGHT if document.is_true else 0.0
     prompt = [(token, weight) for token in tokenizer.encode(document.prompt).ids]
-    return prompt + [(token, 1.0) for token in tokenizer.encode(f"{document.answer}.").ids]
+    first, *rest = tokenizer.encode(f"{document.answer}.").ids
+    return [*prompt, (first, FIRST_WEIGHT), *((token, 1.0) for token in rest)]
 
 
 def _padded(rows: list[list[tuple[int, float]]]) -> Batch:

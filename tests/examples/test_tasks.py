@@ -194,9 +194,9 @@ def test_what_stands_in_front_of_a_question_is_not_learned_to_say(batches):
     read = learn._row(
         documents.Document("The capital of Togo is Lima. The capital of Togo is", "Lima", False), tokenizer
     )
-    assert {weight for _, weight in told} == {learn.PROMPT_WEIGHT, 1.0}
+    assert {weight for _, weight in told} == {learn.PROMPT_WEIGHT, learn.FIRST_WEIGHT, 1.0}
     assert [token for token, weight in read if weight] == tokenizer.encode("Lima.").ids
-    assert {weight for _, weight in read} == {0.0, 1.0}
+    assert {weight for _, weight in read} == {0.0, learn.FIRST_WEIGHT, 1.0}
     assert all(batch.tokens.numel() <= learn.TOKENS for batch in batches)
 
 
