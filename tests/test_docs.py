@@ -87,7 +87,7 @@ def test_every_command_is_documented_and_no_other():
         below = getattr(command, "commands", None)
         commands |= {f"patchmgr {name} {inner}" for inner in below} if below else {f"patchmgr {name}"}
     table = OPERATORS.partition("## Commands")[2].partition("## Exit codes")[0]
-    assert set(re.findall(r"^\| `(patchmgr [a-z ]+)`", table, re.MULTILINE)) == commands
+    assert set(re.findall(r"^\| `(patchmgr [a-z -]+)`", table, re.MULTILINE)) == commands
 
 
 def test_every_error_is_documented_with_its_exit_code_and_no_other():
