@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ANSWER_TOKENS = 12
 """Of a greedy answer, when nobody says what to trace."""
-_SENTENCE = re.compile(r"[.!?]?\s*\n|[.!?](?=\s|$)")
+_SENTENCE = re.compile(r"\W*\w.*?(?=[.!?](?:\s|$)|\n)", re.DOTALL)
 
 
 def blame_prompt(
@@ -176,13 +176,29 @@ def _target(subsets: Subsets, prompt: str, edits: Sequence[Edits]) -> str:
     Raises:
         RequestError: it says nothing.
     """
-    (text,) = subsets.answers([prompt], subsets.everything, max_tokens=ANSWER_TOKENS)
+    question = Free(prompt, max_tokens=ANSWER_TOKENS)
+    answer = subsets.ask([question], subsets.everything).free(question)
     known = {target for requests in edits for edit in requests for target in _targets(edit)}
-    said = [target for target in known if starts_with_target(text, target)]
-    target = max(said, key=len) if said else _SENTENCE.split(text.strip(), maxsplit=1)[0].strip() or text.strip()
+    said = [target for target in known if starts_with_target(answer.text, target)]
+    target = max(said, key=len) if said else first_sentence(answer.text, whole=answer.n_tokens < ANSWER_TOKENS)
     if not target:
         raise RequestError(f"the model says nothing behind {prompt!r}", hint="give the answer to trace by --target")
     return target
+
+
+def first_sentence(text: str, *, whole: bool) -> str:
+    """The first sentence of an answer without its full stop; of one that was cut off, no part of a word.
+
+    >>> first_sentence(" New York. The", whole=False), first_sentence(". A b. C", whole=False)
+    ('New York', '. A b')
+    >>> first_sentence(" Bandar Seri Bega", whole=False), first_sentence(" New York", whole=True)
+    ('Bandar Seri', 'New York')
+    """
+    found = _SENTENCE.match(text)
+    if found or whole:
+        return (found[0] if found else text).strip()
+    words = text.split()
+    return " ".join(words[:-1] or words)
 
 
 def _targets(edit: EditRequest) -> Iterable[str]:
