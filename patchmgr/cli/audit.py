@@ -57,14 +57,18 @@ def audit(
 
 
 def _named(thing: EventObject) -> str:
+    if thing.kind == "conflict":
+        return f"conflict({thing.name})"
     sign = {"added": "+", "removed": "-"}.get(thing.kind, "")
     return f"{sign}{thing.name}({render.short(thing.digest)})" if thing.digest else f"{sign}{thing.name}"
 
 
 def _is_shown(event: Event, thing: EventObject) -> bool:
-    """Of a changed stack only what moved; the whole of it is in the event."""
+    """Of a changed stack only what moved, and what was let pass; the whole of it is in the event."""
     moves = event.action in ("apply", "revert", "sync")
-    return thing.kind in (("model", "added", "removed") if moves else ("model", "package", "editor", "base"))
+    return thing.kind in (
+        ("model", "added", "removed", "conflict") if moves else ("model", "package", "editor", "base")
+    )
 
 
 def _verify(*, json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from math import isfinite
@@ -38,9 +39,10 @@ def _paragraphs(found: Conflicts) -> Iterator[str]:
     if rows:
         yield _table(rows, ["TENSOR", "TOUCHED BY", "TOGETHER", "PACKAGES"])
     if found.warned:
-        yield _table(
-            [_talk(one, found.threshold) for one in found.warned], ["FACT", "OF", "DISTURBED BY", "ALL OTHERS"]
-        )
+        talks = [_talk(one, found.threshold) for one in found.warned]
+        loud = Counter(name for one in found.warned for name, _ in one.loud(found.threshold))
+        lines = [f"{name} disturbs {count} fact(s)" for name, count in loud.most_common(3)]
+        yield "\n".join([_table(talks, ["FACT", "OF", "DISTURBED BY", "ALL OTHERS"]), *lines])
     near = [one for one in found.overlaps if one.most >= 0.01]
     if near:
         rows = [
@@ -54,7 +56,10 @@ def _paragraphs(found: Conflicts) -> Iterator[str]:
 
 def _executed(done: Executed) -> Iterator[str]:
     if done.worse:
-        yield _table([_worse(one) for one in done.worse], ["WORSE NOW", "OF", "SCORE", "BECAUSE OF"])
+        table = _table([_worse(one) for one in done.worse], ["WORSE NOW", "OF", "SCORE", "BECAUSE OF"])
+        blamed = Counter(name for one in done.worse for name in one.culprits or ())
+        lines = [f"{name} has a part in {count} of these" for name, count in blamed.most_common(3)]
+        yield "\n".join([table, *lines])
     rows = [[pair.first, pair.second, len(pair.worse), pair.worse[0].prompt] for pair in done.pairs]
     if rows:
         yield _table(rows, ["PAIR", "", "WORSE", "SUCH AS"])

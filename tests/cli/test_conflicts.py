@@ -135,6 +135,9 @@ def test_apply_refuses_and_allows_and_plan_shows(run, root):
     assert run("plan", "tiny", root / "right", "--json").json["plan"]["contradictions"]
     assert run("apply", "tiny", root / "right", "--allow-conflicts").code == 0
     assert run("conflicts", "tiny").code == 4
+    assert (
+        "conflict(left@v1 says 'The capital of France is' → 'Lyon', right@v1 says 'Nice')" in run("audit", "tiny").out
+    )
 
 
 @pytest.mark.parametrize(
