@@ -57,11 +57,13 @@ def remember(
     folder = encoder_folder(parameters.encoder)
     files = encoder_files(folder)
     digest = sha256_json({name: sha256_file(path) for name, path in files.items()})
-    if before is not None and before.config.settings["encoder"]["sha256"] != digest:
-        raise MethodError(
-            f"{before.reference} was made with another encoder than {parameters.encoder!r}",
-            hint="name the same one, or begin a new package",
-        )
+    if before is not None:
+        known = before.config.settings["encoder"]
+        if (known["sha256"], known["pooling"]) != (digest, parameters.pooling):
+            raise MethodError(
+                f"{before.reference} was made with another encoder than {parameters.encoder!r}, or other pooling",
+                hint="name the same ones, or begin a new package",
+            )
     context.progress(0, 1, "encoding")
     keys = _keys(before, entries, Encoder.load(folder, parameters.pooling))
     shipped = parameters.ship_encoder

@@ -15,7 +15,7 @@ import patchmgr
 from checkpoints import file_digests
 from patchmgr.canonical import sha256_hex
 from patchmgr.demo.edits import edit_request
-from patchmgr.errors import ConflictError, IntegrityError, UsageError
+from patchmgr.errors import ConflictError, IntegrityError, MethodError, UsageError
 from patchmgr.manager.fsck.run import fsck
 from patchmgr.manager.manager import Manager
 from patchmgr.manager.order import EditOrder
@@ -85,6 +85,20 @@ def test_what_the_scores_name_is_the_state_that_applying_gives(manager):
     outcome = manager.apply("atlas", ["kb@v2"])
     after = {score.state_root for score in manager.show("kb@v2").scores if score.phase == "after"}
     assert after == {outcome.state_root}
+
+
+def test_what_was_set_for_a_memory_stays_until_it_is_set_anew(manager):
+    def add(request, **parameters):
+        manager.edit("atlas", EditOrder(name="set", method=METHOD, requests=(request,), parameters=parameters))
+        used = manager.show("set").manifest.method.parameters
+        return used["threshold"], used["template"]
+
+    template = "{prompt} {target}! {query}"
+    assert add(FRANCE, threshold="0.9", template=template) == (0.9, template)
+    assert add(SPAIN) == (0.9, template)
+    assert add(GOLD, threshold="0.7") == (0.7, template)
+    with pytest.raises(MethodError, match="or other pooling"):
+        add(FRANCE, pooling="cls")
 
 
 def measured_on(manager, reference):
