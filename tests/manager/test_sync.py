@@ -13,6 +13,7 @@ from patchmgr.manager.lock.lockfile import read_lock, write_lock
 from patchmgr.manager.manager import Manager
 from patchmgr.manager.states import read_state
 from patchmgr.ops.stack import root_of
+from versions import make_memory, request
 
 BOTH = '[models.prod]\npackages = [{ name = "a", path = "packages/a" }, { name = "b", path = "packages/b" }]\n'
 
@@ -251,3 +252,19 @@ def test_two_versions_of_one_package_do_not_go_together(there, repository):
     path.write_text(text.replace(section, b + a + a))
     with pytest.raises(ConflictError, match="two versions of one package"):
         there.sync(repository, frozen=True)
+
+
+def test_memories_are_locked_with_their_order_and_on_any_base(locked, there, tmp_path):
+    make_memory(tmp_path / "m1", locked / "other", [request("France", "Rome")], name="m1")
+    make_memory(tmp_path / "m2", locked / "other", [request("Spain", "Oslo")], name="m2")
+    package = f'{{ name = "a", path = "{locked / "repository" / "packages" / "a"}" }}'
+    roots = []
+    for first, second in (("m1", "m2"), ("m2", "m1")):
+        stack = [f'{{ name = "{first}", path = "{first}" }}', package, f'{{ name = "{second}", path = "{second}" }}']
+        (tmp_path / "patches.toml").write_text(f"[models.prod]\npackages = [{', '.join(stack)}]\n")
+        there.lock(tmp_path)
+        (outcome,) = there.sync(tmp_path)
+        assert outcome.stack == (f"{first}@v1", "a@v1", f"{second}@v1")
+        assert outcome.state_root == there.lock(tmp_path).lock.model("prod").state_root
+        roots.append(outcome.state_root)
+    assert roots[0] != roots[1], "where two memories claim a prompt the later one answers"
