@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -23,6 +25,25 @@ install_import_hook(
 
 settings.register_profile("patchmgr", deadline=None)  # no test asserts a time
 settings.load_profile("patchmgr")
+
+
+@pytest.fixture(scope="session")
+def atlas_statistics(tmp_path_factory) -> Path:
+    """The folder ``artefacts`` of a home in which ROME's covariance of the demo base was made; one for all workers."""
+    from patchmgr.manager.manager import Manager
+    from patchmgr.manager.stats import StatsOrder
+
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    made = root / "atlas-statistics"
+    with FileLock(f"{made}.lock"):
+        if not made.exists():
+            with Manager.open(tmp_path_factory.mktemp("statistics")) as manager:
+                manager.add_model("atlas", "demo:atlas")
+                manager.stats.compute("atlas", StatsOrder(method="rome"))
+                shutil.copytree(manager.settings.artefacts, made)
+    return made
 
 
 @pytest.fixture(autouse=True)

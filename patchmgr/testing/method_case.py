@@ -41,6 +41,7 @@ class MethodTestCase:
 
     method: ClassVar[Method]
     parameters: ClassVar[Mapping[str, Any]] = {}
+    _payload: ClassVar[Payload]
     requests: ClassVar[Sequence[EditRequest]] = (
         EditRequest(prompt="The capital of {} is", subject="Atlantis", target_new="Rome"),
         EditRequest(prompt="Ada Lovelace wrote for a", subject="Ada Lovelace", target_new="tower"),
@@ -64,6 +65,12 @@ class MethodTestCase:
         """The method with :attr:`parameters` on :attr:`requests`, or on others."""
         settings = self.method.parameters(**self.parameters)
         return self.method.edit(loaded, self.requests if requests is None else requests, settings, context)
+
+    def payload(self, loaded: LoadedModel, context: EditContext) -> Payload:
+        """What :meth:`run` gives on :attr:`requests`; several tests look at one run, made by the first of them."""
+        if "_payload" not in vars(type(self)):
+            type(self)._payload = self.run(loaded, context)
+        return type(self)._payload
 
     def test_the_visiting_card_is_complete(self) -> None:
         """Name, version, paper, kind and needs are what the core can show and use."""
@@ -119,7 +126,7 @@ class MethodTestCase:
 
     def test_the_same_seed_gives_the_same_payload(self, loaded: LoadedModel, context: EditContext) -> None:
         """Also when the artefacts are there already."""
-        first, second = self.run(loaded, context), self.run(loaded, context)
+        first, second = self.payload(loaded, context), self.run(loaded, context)
         assert first.parameters == second.parameters
         assert list(first.contexts) == list(second.contexts)
         assert first.artefacts == second.artefacts
@@ -134,14 +141,14 @@ class MethodTestCase:
         self, loaded: LoadedModel, context: EditContext
     ) -> None:
         """``u @ v`` can be added to the checkpoint's tensor as it lies there, and so can any other delta."""
-        payload = self.run(loaded, context)
+        payload = self.payload(loaded, context)
         assert bool(payload.deltas) == (self.method.kind == "weights")
         for delta in payload.deltas:
             assert check_fits(delta, tuple(loaded.model.get_parameter(delta.module_weight).shape))
 
     def test_the_payload_names_every_parameter_as_plain_json(self, loaded: LoadedModel, context: EditContext) -> None:
         """What was used can be written down whole, defaults included."""
-        payload = self.run(loaded, context)
+        payload = self.payload(loaded, context)
         assert json.loads(json.dumps(payload.parameters, allow_nan=False)) == payload.parameters
         assert set(self.method.parameters.model_fields) <= set(payload.parameters)
 

@@ -56,9 +56,10 @@ def request_line():
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory, request_line) -> Path:
+def prepared(tmp_path_factory, request_line, atlas_statistics) -> Path:
     """A home with the model ``atlas`` and the package ``fact-fixes@v1``, not applied; made once."""
     home = tmp_path_factory.mktemp("prepared")
+    shutil.copytree(atlas_statistics, home / "artefacts")
     with Manager.open(home) as manager:
         manager.add_model("atlas", "demo:atlas")
         manager.model("atlas").edit("fact-fixes", [parse_request(request_line, where="demo")], message="moved")

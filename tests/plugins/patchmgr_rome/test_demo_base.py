@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.resources import as_file, files
-
 import pytest
 import torch
 
+from patchmgr.demo.bases import demo_folder
 from patchmgr.demo.edits import edit_requests
 from patchmgr.live.load import load_model
 from patchmgr.methods.artefacts import ArtefactStore
@@ -16,13 +15,13 @@ from patchmgr.request import parse_request
 from patchmgr.testing.method_case import changed_copy
 from patchmgr_rome import Rome
 
-N_EDITS = 8
+N_EDITS = 4
 
 
 @pytest.fixture(scope="module")
-def atlas():
-    with as_file(files("patchmgr.demo") / "atlas") as folder:
-        return load_model(folder, "atlas")
+def atlas(atlas_statistics):
+    (covariance,) = ArtefactStore(atlas_statistics).entries()
+    return load_model(demo_folder("atlas"), covariance.key["state_root"])
 
 
 def says(model, tokenizer, prompt, target):
@@ -33,15 +32,16 @@ def says(model, tokenizer, prompt, target):
     return likeliest[answered.n_prompt - 1 : -1].tolist() == list(answered.answer)
 
 
-def test_the_demo_base_says_the_new_answers_and_its_neighbours_keep_theirs(atlas, tmp_path):
+def test_the_demo_base_says_the_new_answers_and_its_neighbours_keep_theirs(atlas, atlas_statistics):
     requests = [parse_request(value, where=str(n)) for n, value in enumerate(edit_requests(N_EDITS, seed=0))]
     settings = Rome.parameters()  # the defaults, at the site that they choose
-    context = EditContext(ArtefactStore(tmp_path))
+    context = EditContext(ArtefactStore(atlas_statistics))
     new, kept = [], []
     for request in requests:
         model = changed_copy(atlas.model, Rome().edit(atlas, [request], settings, context))
         new.append(says(model, atlas.tokenizer, request.text, request.target_new))
         neighbours = [probe for probe in request.locality if probe.kind == "neighborhood"]
         kept += [says(model, atlas.tokenizer, probe.prompt, probe.target) for probe in neighbours]
+    assert len(context.artefacts.entries()) == 1, "the covariance was made again"
     assert sum(new) >= 0.75 * N_EDITS
     assert sum(kept) >= 0.9 * len(kept)
