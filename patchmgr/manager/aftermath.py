@@ -64,7 +64,7 @@ def mend_links(manager: Manager) -> None:
 
 
 def clear_leftovers(manager: Manager) -> None:
-    """Finish off what killed processes left: pending generations with their folders, and half-made packages."""
+    """Finish off what killed processes left: pending generations with their folders, and scratch folders."""
     for stale in manager.registry.stale_generations():
         generations = manager.settings.generations(stale.model)
         # another process may clear it too, or the whole model
@@ -75,7 +75,7 @@ def clear_leftovers(manager: Manager) -> None:
             tx.commit()
     for record in manager.registry.models():
         _clear_folders(manager, record.name)
-    for forgotten in (manager.settings.home / "tmp").glob("edit-*"):
+    for forgotten in (manager.settings.home / "tmp").glob("*-*"):
         with contextlib.suppress(FileNotFoundError):  # cleared away meanwhile
             if time.time() - forgotten.stat().st_mtime > LEFTOVER_AFTER_S:
                 shutil.rmtree(forgotten, ignore_errors=True)
