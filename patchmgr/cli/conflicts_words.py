@@ -63,7 +63,7 @@ def _executed(done: Executed) -> Iterator[str]:
     rows = [[pair.first, pair.second, len(pair.worse), pair.worse[0].prompt] for pair in done.pairs]
     if rows:
         yield _table(rows, ["PAIR", "", "WORSE", "SUCH AS"])
-    yield f"asked: {done.n_probes} probe(s), {done.n_evaluations} subset(s) of the packages, the model loaded once"
+    yield f"asked: {done.n_probes} probe(s), {done.n_evaluations} question round(s) with some of the packages"
 
 
 def _talk(one: Warned, threshold: float) -> list[str]:

@@ -70,7 +70,7 @@ class Executed:
     pairs: tuple[Pair, ...]
     n_probes: int
     n_evaluations: int
-    """Subsets of the packages that the model was asked with; it was loaded once."""
+    """How often the model, loaded once, was asked something with some of the packages."""
 
 
 def execute(manager: Manager, among: Among, order: ConflictsOrder, talks: Sequence[CrossTalk]) -> Executed:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 
+import numpy as np
 import pytest
 
+from checkpoints import make_package
 from forty import Forty, make_forty
+from patchmgr.base.checkpoint import Checkpoint
+from patchmgr.demo.world import atlas_folder
 from patchmgr.errors import ConflictError, UsageError
 from patchmgr.manager.conflicts import Conflicts, ConflictsOrder
 from patchmgr.manager.manager import Manager
 from patchmgr.manager.states import find_manifests, read_state
 from patchmgr.manager.subsets import open_subsets
 from patchmgr.metrics.equations import starts_with_target
+from patchmgr.package.encodings.xor import xor_between
+from patchmgr.package.reader import EditPackage
 
 
 @pytest.fixture(scope="module")
@@ -167,10 +173,44 @@ def test_a_place_without_a_package_is_refused(registry, eight):
         subsets.answers(["Hello"], frozenset({1, 7}))
 
 
+def test_a_memory_in_a_subset_answers_and_one_that_is_left_out_does_not(applied, eight):
+    """As trying it on top of the model does."""
+    edit = {"prompt": eight.broken.prompt, "target_new": "Kabul", "id": "other"}
+    applied.model("atlas").edit("remembered", [edit], method="retrieve-and-prepend", on="base")
+    stack = (*read_state(applied, "atlas").stack, *find_manifests(applied, ["remembered"]))
+    with open_subsets(applied, "atlas", stack) as subsets:
+        (with_it,) = subsets.answers([eight.broken.prompt], subsets.everything)
+        (without,) = subsets.answers([eight.broken.prompt], subsets.everything - {len(stack) - 1})
+        root = subsets.state(subsets.everything).root
+    assert with_it != without
+    tried = applied.generate("atlas", eight.broken.prompt, references=["remembered"])
+    assert with_it.strip() == tried.text.strip()
+    assert applied.apply("atlas", ["remembered"], allow_conflicts=True).state_root == root
+
+
+def test_two_that_replace_one_tensor_are_tried_one_at_a_time(registry, tmp_path):
+    base, name = shutil.copytree(atlas_folder(), tmp_path / "atlas"), "transformer.h.1.mlp.c_proj.weight"
+    before = np.frombuffer(Checkpoint.read(base).read_bytes(name), np.uint8)
+    packages = []
+    for place in range(2):
+        after = before.copy()
+        after[place] ^= 1
+        make_package(tmp_path / str(place), base, name=f"p{place}", deltas={name: xor_between(before, after, "BF16")})
+        packages.append(EditPackage.read(tmp_path / str(place)))
+    opened = {package.manifest.digest: package for package in packages}
+    with open_subsets(registry, "atlas", [one.manifest for one in packages], opened=opened) as subsets:
+        roots = {subsets.state(frozenset(which)).root for which in ((), (0,), (1,))}
+        with pytest.raises(ConflictError, match="p1@v1 replaces"):
+            subsets.answers(["Hello"], subsets.everything)
+        assert subsets.state(frozenset({0})).root in roots  # and goes on
+    assert len(roots) == 3
+
+
 # Forty
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_forty_packages_with_three_planted_ones(tmp_path):
     forty = make_forty(tmp_path / "home", 40)
     assert len(forty.references) == 40
