@@ -32,6 +32,7 @@ from patchmgr.request import EditRequest
 from patchmgr_memory.encoder import Encoder, encoder_folder
 from patchmgr_memory.search import nearest
 from patchmgr_serac import Serac, SeracTrainer
+from patchmgr_serac.equations import best_threshold
 
 Hit = tuple[bool, str | None]
 """Whether a question is claimed, and the prompt of the entry that it is claimed for."""
@@ -96,10 +97,8 @@ def cosine(encoder: str, validation: Sequence[EditRequest], held_out: Sequence[E
     known = found(validation)
     n_inside = len(questions(halves(validation)[0]))
     inside, outside = (torch.tensor([cos for cos, _ in part]) for part in (known[:n_inside], known[n_inside:]))
-    cuts = torch.cat([inside, outside]).unique()
-    shares = [float((inside >= cut).double().mean() + (outside < cut).double().mean()) for cut in cuts]
-    threshold = float(cuts[shares.index(max(shares))])
-    return [(cos >= threshold, prompt) for cos, prompt in found(held_out)]
+    threshold = best_threshold(inside, outside, published=0.8)
+    return [(cos > threshold, prompt) for cos, prompt in found(held_out)]
 
 
 def routed(base: LoadedModel, editor: Editor, held_out: Sequence[EditRequest]) -> list[Hit]:

@@ -27,14 +27,12 @@ from patchmgr.manager.evaluate import EvaluationOrder
 from patchmgr.manager.manager import Manager
 from patchmgr.manager.order import EditOrder
 from patchmgr.request import EditRequest, dump_requests, parse_request
-from patchmgr_memory.encoder import Encoder, encoder_folder
-from patchmgr_memory.search import nearest
 
 TASKS = Path(__file__).parents[2] / "examples" / "tasks"
 sys.path.append(str(TASKS))
 
 from make import files  # noqa: E402
-from opinions import sentiment_of  # noqa: E402
+from scope_probes import best_cosine, replies, routed  # noqa: E402
 
 METRICS = {
     "qa": ("es", "dd"),
@@ -46,7 +44,6 @@ METHODS = ("ft-l", "ft-m", "ike", "retrieve-and-prepend", "serac")
 AT_ONCE = {"qa": 10, "qa-hard": 10, "fc": 10, "convsent": 5}
 DEMONSTRATIONS = 2
 """IKE's: what the base's 256 positions have room for."""
-REPLY_TOKENS = 16
 
 
 @dataclass(frozen=True)
@@ -64,6 +61,11 @@ class Bench:
     def requests(self, name: str) -> list[EditRequest]:
         """A file of the task."""
         return [parse_request(value, where=name) for value in files(self.task, 7)[f"{name}.jsonl"]]
+
+    @property
+    def counterfactual(self) -> str:
+        """Who answers of SERAC: a trained copy of the base, or the base with the edit in front."""
+        return self.training.get("counterfactual", "copy")
 
     @property
     def model(self) -> str:
@@ -85,7 +87,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--base", help="as `patchmgr model add` takes it; none: made in OUT/base")
     parser.add_argument("--methods", default=",".join(METHODS))
-    parser.add_argument("--encoder", default="minilm", help="of IKE, retrieve-and-prepend and SERAC's router")
+    parser.add_argument("--encoder", default="minilm", help="of IKE and retrieve-and-prepend")
     parser.add_argument("--groups", type=int, default=3, help="packages a method")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter of SERAC's training"
@@ -114,7 +116,8 @@ def measure(bench: Bench, method: str, n_groups: int) -> None:
     size, edits = AT_ONCE[bench.task], bench.requests("test")
     asked = bench.requests("test-replies") if bench.task == "convsent" else edits
     n_groups = min(n_groups, len(edits) // size)
-    name = f"{bench.task}.{bench.model}.{method}"
+    label = f"{method}-{bench.counterfactual}" if method == "serac" else method
+    name = f"{bench.task}.{bench.model}.{label}"
     paths = [bench.out / "results" / f"{name}.{number}.json" for number in range(n_groups)]
     if all(path.exists() for path in paths):
         return
@@ -126,17 +129,20 @@ def measure(bench: Bench, method: str, n_groups: int) -> None:
                 found = measured(bench, manager, method, parameters, edits[part], asked[part])
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(
-                    json.dumps({"task": bench.task, "base": bench.model, "method": method, **found}, indent=1)
+                    json.dumps({"task": bench.task, "base": bench.model, "method": label, **found}, indent=1)
                 )
                 print(path.name, found["scores"], flush=True)
 
 
 def settings(bench: Bench, method: str, manager: Manager) -> dict[str, Any]:
     """What an order says beside the edits; thresholds are those that route the validation edits best."""
+    finding = {"encoder": bench.encoder, "ship_encoder": bench.encoder == "demo"}
     if method == "ike":
-        return {"parameters": {"encoder": bench.encoder, "demonstrations": DEMONSTRATIONS}}
+        return {"parameters": {**finding, "demonstrations": DEMONSTRATIONS}}
     if method == "retrieve-and-prepend":
-        return {"parameters": {"encoder": bench.encoder, "threshold": best_threshold(bench)}}
+        return {
+            "parameters": {**finding, "threshold": best_cosine(bench.task, bench.encoder, bench.requests("validation"))}
+        }
     return {"editor": editor(bench, manager)} if method == "serac" else {}
 
 
@@ -144,7 +150,7 @@ def editor(bench: Bench, manager: Manager) -> str:
     """SERAC's editor for a task, trained once."""
     from patchmgr.manager.editors.train import TrainOrder
 
-    name = f"{bench.task}-editor"
+    name = f"{bench.task}-{bench.counterfactual}"
     known = [record.reference for record in manager.editors.list() if record.name == name]
     if known:
         return known[-1]
@@ -154,30 +160,12 @@ def editor(bench: Bench, manager: Manager) -> str:
         "serac",
         tuple(bench.requests("training")),
         tuple(bench.requests("validation")),
-        parameters={"encoder": bench.encoder, **bench.training},
+        parameters=bench.training,
         report=lambda step, figures: print(step, {k: round(v, 3) for k, v in figures.items()}, flush=True),
     )
     reference = manager.editors.train(bench.model, order).reference
     print(f"{reference} trained in {time.process_time() - start:.0f} s", flush=True)
     return reference
-
-
-def best_threshold(bench: Bench) -> float:
-    """The cosine with the best balanced accuracy on the validation edits."""
-    requests = bench.requests("validation")
-    encoder = Encoder.load(encoder_folder(bench.encoder), "mean")
-    keys = encoder.encode([request.text for request in requests])
-    inside, outside = (
-        nearest(encoder.encode(list(dict.fromkeys(texts))), keys, 1).cosines[:, 0]
-        for texts in ([q for r in requests for q in in_scope(r)], [p.prompt for r in requests for p in r.locality])
-    )
-    shares = {
-        float(cut): float((inside >= cut).double().mean() + (outside < cut).double().mean()) / 2
-        for cut in torch.cat([inside, outside]).unique()
-    }
-    threshold = max(shares, key=shares.__getitem__)
-    print(f"{bench.task}: {bench.encoder} routes {shares[threshold]:.3f} at {threshold:.3f}", flush=True)
-    return threshold
 
 
 def measured(
@@ -201,40 +189,6 @@ def measured(
     if bench.task == "convsent":
         scores |= replies(manager, bench.model, reference, edits)
     return {"scores": scores, "seconds": round(seconds, 1), "edits": len(edits)}
-
-
-def routed(manager: Manager, model: str, reference: str, edits: Sequence[EditRequest]) -> dict[str, list[float]]:
-    """Shares of questions that a memory claims, in scope and out of it; nothing for weights."""
-    router = manager.load(model, (reference,)).router
-    if router is None:
-        return {}
-    found = {}
-    for name, texts in (
-        ("claimed in scope", [text for request in edits for text in in_scope(request)]),
-        ("claimed out of scope", [probe.prompt for request in edits for probe in request.locality]),
-    ):
-        hits = [route is not None for route in router.route(texts)]
-        found[name] = [sum(hits) / len(hits), len(hits)]
-    return found
-
-
-def in_scope(request: EditRequest) -> list[str]:
-    """Every question that an edit answers."""
-    return [request.text, *request.rephrasings, *(probe.prompt for probe in request.portability)]
-
-
-def replies(manager: Manager, name: str, reference: str, edits: Sequence[EditRequest]) -> dict[str, list[float]]:
-    """Share of free replies in scope that have the wanted sentiment and are about the topic."""
-    model, tokenizer = manager.model(name).load(reference, dtype="float32")
-    hits = []
-    for request in edits:
-        for probe in request.portability:
-            ids = tokenizer(probe.prompt, return_tensors="pt")
-            with torch.no_grad():
-                said = model.generate(**ids, max_new_tokens=REPLY_TOKENS, do_sample=False, pad_token_id=0)
-            text = tokenizer.decode(said[0][ids["input_ids"].shape[1] :], skip_special_tokens=True).partition(".")[0]
-            hits.append(f"Sentiment: {sentiment_of(text, request.subject or '')}" == request.target_new)
-    return {"said": [sum(hits) / len(hits), len(hits)]}
 
 
 def table(out: Path) -> None:
