@@ -16,6 +16,7 @@ from patchmgr.cli.options import (
     DeviceOpt,
     DryRunOpt,
     EditDtypeOpt,
+    EditorOpt,
     JsonOpt,
     MessageOpt,
     ModelArg,
@@ -122,6 +123,7 @@ def revert(
     ] = False,
     no_measure: Annotated[bool, typer.Option("--no-measure", help="With --force: do not measure.")] = False,
     corpus: CorpusOpt = None,
+    editor: EditorOpt = None,
     device: DeviceOpt = "cpu",
     dtype: EditDtypeOpt = "auto",
     require: RequireOpt = None,
@@ -145,7 +147,7 @@ def revert(
     chosen = [word for word, given in (("cascade", cascade), ("rebase", rebase), ("force", force)) if given]
     if len(chosen) > 1:
         raise UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other", hint="choose one")
-    asked = wishes(message=message, require=require, corpus=corpus, device=device, dtype=dtype)
+    asked = wishes(message=message, require=require, corpus=corpus, editor=editor, device=device, dtype=dtype)
     how: dict[str, Any] = {"edits": edits or (), "apply": not no_apply, "dependants": (chosen or ["refuse"])[0]}
     with manager(quiet=quiet) as registry:
         if dry_run:

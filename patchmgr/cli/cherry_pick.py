@@ -13,6 +13,7 @@ from patchmgr.cli.options import (
     DeviceOpt,
     DryRunOpt,
     EditDtypeOpt,
+    EditorOpt,
     JsonOpt,
     MessageOpt,
     MethodOpt,
@@ -46,6 +47,7 @@ def cherry_pick(
     settings: SetOpt = None,
     seed: SeedOpt = None,
     corpus: CorpusOpt = None,
+    editor: EditorOpt = None,
     device: DeviceOpt = "cpu",
     dtype: EditDtypeOpt = "auto",
     device_map: DeviceMapOpt = None,
@@ -64,7 +66,7 @@ def cherry_pick(
     """
     asked = wishes(
         settings=settings, message=message, require=require, method=method, seed=seed, corpus=corpus, on=on,
-        device=device, dtype=dtype, device_map=device_map,
+        editor=editor, device=device, dtype=dtype, device_map=device_map,
     )  # fmt: skip
     with manager(quiet=quiet) as registry:
         if dry_run:

@@ -16,6 +16,7 @@ from patchmgr.cli.options import (
     DeviceOpt,
     DryRunOpt,
     EditDtypeOpt,
+    EditorOpt,
     JsonOpt,
     LicenseOpt,
     MessageOpt,
@@ -61,6 +62,7 @@ def merge(
     settings: SetOpt = None,
     seed: SeedOpt = None,
     corpus: CorpusOpt = None,
+    editor: EditorOpt = None,
     device: DeviceOpt = "cpu",
     dtype: EditDtypeOpt = "auto",
     device_map: DeviceMapOpt = None,
@@ -84,7 +86,7 @@ def merge(
     """
     asked = wishes(
         settings=settings, message=message, require=require, method=method, seed=seed, corpus=corpus, on=on,
-        device=device, dtype=dtype, device_map=device_map, license=license,
+        editor=editor, device=device, dtype=dtype, device_map=device_map, license=license,
     )  # fmt: skip
     with manager(quiet=quiet) as registry:
         if dry_run:

@@ -67,3 +67,7 @@ OnOpt = Annotated[
 ]
 SeedOpt = Annotated[int | None, typer.Option(help="Decides what is sampled; default: as it was.")]
 LicenseOpt = Annotated[str | None, typer.Option(metavar="SPDX", help="Licence of the package; default: theirs.")]
+EditorOpt = Annotated[
+    str | None,
+    typer.Option("--editor", metavar="EDITOR", help="Another trained editor.", autocompletion=complete.editors),
+]

@@ -14,6 +14,7 @@ from patchmgr.cli.options import (
     DeviceOpt,
     DryRunOpt,
     EditDtypeOpt,
+    EditorOpt,
     JsonOpt,
     MessageOpt,
     MethodOpt,
@@ -50,6 +51,7 @@ def rebase(
     settings: SetOpt = None,
     seed: SeedOpt = None,
     corpus: CorpusOpt = None,
+    editor: EditorOpt = None,
     device: DeviceOpt = "cpu",
     dtype: EditDtypeOpt = "auto",
     device_map: DeviceMapOpt = None,
@@ -72,7 +74,7 @@ def rebase(
     """
     model, reference = _meant(words, base)
     asked = wishes(
-        settings=settings, message=message, require=require, method=method, seed=seed, corpus=corpus,
+        settings=settings, message=message, require=require, method=method, seed=seed, editor=editor, corpus=corpus,
         on=on or (None if base is None else "base"), device=device, dtype=dtype, device_map=device_map,
     )  # fmt: skip
     with manager(quiet=quiet) as registry:

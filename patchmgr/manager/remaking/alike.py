@@ -55,7 +55,7 @@ def made_alike(
         "seed": _agreed(manifests, [m.method.seed for m in manifests], wishes.seed, "seeds", "--seed"),
         "license": _agreed(manifests, [m.license for m in manifests], wishes.license, "licences", "--license"),
         "corpus": wishes.corpus,
-        "editor": inherited_editor(manager, manifests, method),
+        "editor": wishes.editor or inherited_editor(manager, manifests, method),
         "require": wishes.require,
         "device": wishes.device,
         "dtype": wishes.dtype,

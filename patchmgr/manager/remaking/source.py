@@ -48,6 +48,8 @@ class Wishes:
     seed: int | None = None
     corpus: Path | None = None
     """The text for statistics; it must be given again where a version was made with one."""
+    editor: str | None = None
+    """The trained editor, where the method needs one; one that was trained on another base is of no use."""
     license: str | None = None
     require: tuple[str, ...] = ()
     device: str = "cpu"
