@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from jaxtyping import Float
 from torch import Tensor
@@ -38,13 +39,18 @@ class Pair:
 class HardNegatives:
     """Draws near neighbours of a prompt."""
 
-    places: dict[str, int]
-    """All different prompts, each with its row."""
+    prompts: tuple[str, ...]
+    """All different ones."""
     vectors: Float[Tensor, "prompts width"]
     """Of length 1."""
     neighbours: int
     skip: int
     temperature: float
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """The row of each prompt."""
+        return {prompt: place for place, prompt in enumerate(self.prompts)}
 
     def __call__(self, fact: Fact, rng: random.Random) -> str | None:
         """A neighbour of a fact's prompt; None where there are too few."""
@@ -54,7 +60,7 @@ class HardNegatives:
             return None
         weights = hard_negative_weights(found.cosines[0], skip=self.skip, temperature=self.temperature)
         drawn: int = rng.choices(found.places[0].tolist(), weights.tolist())[0]
-        return list(self.places)[drawn]
+        return self.prompts[drawn]
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,5 +121,4 @@ def hard_negatives(
         temperature: of the draw.
     """
     prompts = tuple(known.scope)
-    places = {prompt: place for place, prompt in enumerate(prompts)}
-    return HardNegatives(places, encode(prompts), neighbours, skip, temperature)
+    return HardNegatives(prompts, encode(prompts), neighbours, skip, temperature)

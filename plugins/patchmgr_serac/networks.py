@@ -31,6 +31,7 @@ _ANSWERING = "counterfactual."
 _HEAD = "head.safetensors"
 _MODEL_FILES = (*FILES, "generation_config.json")
 _PUBLISHED_RATE, _PUBLISHED_WIDTH, _HIGHEST_RATE = 1e-5, 768, 3e-4
+_FASTER_ANSWERING = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +76,8 @@ class Networks:
     def optimiser(self, learning_rate: float | None) -> torch.optim.Adam:
         """Adam over all parts, each with its rate."""
         groups = [
-            {"params": list(module.parameters()), "lr": learning_rate or derived_rate(width)}
-            for _, module, width in self.modules()
+            {"params": list(module.parameters()), "lr": learning_rate or derived_rate(width, part)}
+            for part, module, width in self.modules()
         ]
         return torch.optim.Adam(groups, foreach=False)
 
@@ -98,13 +99,17 @@ class Networks:
         return {path.relative_to(folder).as_posix(): path for path in found}
 
 
-def derived_rate(width: int) -> float:
-    """1e-5 · (768 / width)², at most 3e-4: the published rate at the published width, more for smaller networks.
+def derived_rate(width: int, part: str) -> float:
+    """1e-5 · (768 / width)², at most 3e-4, and three times that for the counterfactual model.
 
-    >>> derived_rate(768), derived_rate(64)
-    (1e-05, 0.0003)
+    That is the published rate for a scope classifier of the published width, and more for smaller networks. The
+    counterfactual model learns something new, to repeat what stands before; the encoder would forget what it knows.
+
+    >>> derived_rate(768, "encoder"), derived_rate(64, "cross"), round(derived_rate(768, "counterfactual"), 9)
+    (1e-05, 0.0003, 3e-05)
     """
-    return min(_HIGHEST_RATE, _PUBLISHED_RATE * (_PUBLISHED_WIDTH / width) ** 2)
+    rate = min(_HIGHEST_RATE, _PUBLISHED_RATE * (_PUBLISHED_WIDTH / width) ** 2)
+    return _FASTER_ANSWERING * rate if part == "counterfactual" else rate
 
 
 def begin(parameters: SeracTraining, base: LoadedModel) -> Networks:

@@ -58,7 +58,9 @@ class SeracTraining(PresetParameters):
         default="{prompt} {target} {query}", description="what is asked on a hit: the entry, then the question"
     )
     learning_rate: float | None = Field(
-        default=None, gt=0, description="Adam's; none: 1e-5 (768 / width)^2, at most 0.0003, for each network"
+        default=None,
+        gt=0,
+        description="Adam's; none: 1e-5 (768 / width)^2, at most 0.0003, three times that for the counterfactual model",
     )
     batch: int = Field(default=10, ge=1, description="edits of a forward pass")
     accumulation: int = Field(default=1, ge=1, description="forward passes of an update; published: 10")

@@ -41,7 +41,7 @@ DRAWS = 4
 N_FACTS = 1900
 """Facts that can be edited, nearly all."""
 TOKENS = 2048
-SETTINGS = {"portability_share": 0}
+SETTINGS = {"portability_share": 0, "validate_every": 150, "validation_entries": 100, "steps": 1500}
 """Two-hop questions need to know, say, which country a city lies in; no router knows that of a subject it never saw."""
 
 
@@ -49,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="SERAC on the demo base")
     parser.add_argument("--work", type=Path, required=True, help="folder of the training")
     parser.add_argument("--edits", default="10,100", help="edits at once, several sizes")
-    parser.add_argument("--facts", type=int, default=100, help="facts that are edited in groups of each size")
+    parser.add_argument("--facts", type=int, default=200, help="facts that are edited in groups of each size")
     parser.add_argument("--seed", type=int, default=0, help="which subjects")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter of the training")
     given = parser.parse_args()

@@ -98,17 +98,17 @@ def test_hard_negatives_follow_the_published_law():
     drawn = hard_negatives(known, lambda _texts: vectors, neighbours=10, skip=4, temperature=0.2)
     cosines, places = (vectors @ vectors[0]).sort(descending=True)
     expected = hard_negative_weights(cosines[:10], skip=4, temperature=0.2)
-    rng, n = random.Random(0), 1500
+    rng, n = random.Random(0), 600
     counts = Counter(drawn(known.facts[0], rng) for _ in range(n))
     prompts = list(known.scope)
     assert set(counts) <= {prompts[place] for place in places[4:10].tolist()}
     for place, share in zip(places[:10].tolist(), expected.tolist(), strict=True):
-        assert counts[prompts[place]] / n == pytest.approx(share, abs=0.04)
+        assert counts[prompts[place]] / n == pytest.approx(share, abs=0.06)
 
 
 def test_there_are_no_hard_negatives_where_there_are_too_few_prompts():
     fact = Fact("a", "b", None, (("a", "b"),), (), (), ())
-    few = HardNegatives({"a": 0, "c": 1}, normalize(torch.ones(2, 3), dim=1), 100, 25, 0.1)
+    few = HardNegatives(("a", "c"), normalize(torch.ones(2, 3), dim=1), 100, 25, 0.1)
     assert few(fact, random.Random(0)) is None
 
 

@@ -164,8 +164,9 @@ def test_an_editor_trained_once_serves_two_bases_without_retraining(editor, edit
 
 
 def test_the_base_may_be_its_own_counterfactual_model(trained, as_editor, edited, world, tmp_path):
-    draft = trained(tmp_path, router="embedding", counterfactual="base", template="{prompt} {target}. {query}")
-    bundle = edited(world(["France"]), editor=as_editor(draft))
+    settings = {"steps": 1, "validate_every": 1, "template": "{prompt} {target}. {query}"}
+    draft = trained(tmp_path, counterfactual="base", **settings)
+    bundle = edited(world(["France"])[:1], editor=as_editor(draft), settings={"threshold": 1e-300})
     assert not [name for name in bundle.files if name.startswith("counterfactual/")]
     found = Serac().open(bundle, "cpu").route([ASKED[0]])[0]
     assert found.prompt == "The capital of France is Rome. The capital city of France is"

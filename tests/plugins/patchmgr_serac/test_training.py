@@ -27,8 +27,20 @@ def bytes_of(draft):
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(trained, tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("whole"), **SHORT)
+def whole(tmp_path_factory):
+    """The folder of a training that nothing interrupts."""
+    return tmp_path_factory.mktemp("whole")
+
+
+@pytest.fixture(scope="module")
+def seen():
+    """What that training reports, by step."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(trained, whole, seen):
+    return trained(whole, **SHORT, report=seen.setdefault)
 
 
 @pytest.mark.parametrize("when", ["step", "validation"])
@@ -58,12 +70,10 @@ def test_resume_after_a_kill_gives_bit_for_bit_the_result_of_the_uninterrupted_r
     )
 
 
-def test_a_training_that_ended_is_not_repeated(trained, uninterrupted, tmp_path):
-    first = trained(tmp_path, **SHORT)
+def test_a_training_that_ended_is_not_repeated(trained, whole, uninterrupted):
     steps = []
-    again = trained(tmp_path, **SHORT, progress=lambda done, *_: steps.append(done))
+    again = trained(whole, **SHORT, progress=lambda done, *_: steps.append(done))
     assert steps == []
-    assert bytes_of(again) == bytes_of(first)
     assert bytes_of(again) == bytes_of(uninterrupted)
 
 
@@ -74,14 +84,15 @@ def test_a_checkpoint_that_cannot_be_read_is_named(trained, tmp_path):
         trained(tmp_path, **SHORT)
 
 
-def test_it_learns_what_lies_in_a_scope_and_the_best_state_of_each_part_is_kept(draft, trained, tmp_path):
-    seen = {}
-    trained(tmp_path, **SHORT, report=seen.setdefault)
+def test_the_best_state_of_each_part_is_kept(uninterrupted, seen):
     routing = max(seen, key=lambda step: (seen[step]["balanced_accuracy"], seen[step]["auc"], -step))
     answering = max(seen, key=lambda step: (seen[step]["es"], -step))
-    kept = trained(tmp_path, **SHORT)
-    assert kept.steps == max(routing, answering)
-    assert kept.figures == {**seen[routing], "es": seen[answering]["es"]}
+    assert len(seen) == 4
+    assert uninterrupted.steps == max(routing, answering)
+    assert uninterrupted.figures == {**seen[routing], "es": seen[answering]["es"]}
+
+
+def test_it_learns_what_lies_in_a_scope(draft):
     assert draft.figures["balanced_accuracy"] > 0.85
     assert draft.figures["auc"] > 0.9
     assert {"es", "found", "false_positive_rate", "same_subject_left_alone"} <= draft.figures.keys()
@@ -169,10 +180,11 @@ def test_one_update_is_one_step_of_adam_on_the_weighted_losses(base, encoder_at,
     assert compared > 1000
 
 
-def test_small_networks_get_a_higher_rate_and_those_of_the_paper_the_published_one():
-    assert derived_rate(768) == 1e-5
-    assert derived_rate(64) == 3e-4
-    assert derived_rate(384) == pytest.approx(4e-5)
+def test_small_networks_get_a_higher_rate_and_a_classifier_of_the_papers_width_the_published_one():
+    assert derived_rate(768, "encoder") == derived_rate(768, "cross") == 1e-5
+    assert derived_rate(384, "encoder") == pytest.approx(4e-5)
+    assert derived_rate(64, "encoder") == 3e-4
+    assert derived_rate(512, "counterfactual") == pytest.approx(3 * 2.25e-5)
 
 
 @pytest.mark.parametrize(
