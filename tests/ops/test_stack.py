@@ -73,3 +73,19 @@ def test_taking_out_what_others_need_is_refused_or_cascades(plain):
 def test_taking_out_what_is_not_there_is_refused(plain):
     with pytest.raises(NotFoundError, match="a@v1 is not applied"):
         stacks.remove((), [named(plain, "a")])
+
+
+def test_force_takes_out_what_others_need_and_leaves_them_in_peace_afterwards(plain):
+    a = named(plain, "a")
+    b = named(plain, "b", on=(a,))
+    c = named(plain, "c", on=(b,))
+    change = stacks.remove((a, b, c), [a], force=True)
+    assert (references(change.stack), references(change.removed)) == (["b@v1", "c@v1"], ["a@v1"])
+    d = named(plain, "d")
+    assert references(stacks.add(change.stack, [d]).stack) == ["b@v1", "c@v1", "d@v1"]
+    with pytest.raises(ConflictError, match="c@v1 was computed on"):
+        stacks.remove(change.stack, [b])
+    with pytest.raises(ConflictError, match="c@v1 was computed on"):
+        stacks.add(change.stack, [named(plain, "b", version=2)])
+    with pytest.raises(ConflictError, match="b@v1 was computed on"):
+        stacks.add((), [b])

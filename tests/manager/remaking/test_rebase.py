@@ -13,6 +13,7 @@ from patchmgr.manager.remaking.alike import taken_over
 from patchmgr.manager.remaking.source import Wishes
 from patchmgr.package.manifest import MethodRecord
 from patchmgr.package.reader import EDITS
+from tiny_models import tiny_model, tiny_tokenizer
 
 
 def test_a_package_is_made_again_on_the_present_state_as_its_next_version(manager, tiny, write):
@@ -78,6 +79,31 @@ def test_on_another_base_only_what_somebody_gave_is_kept_and_the_rest_is_derived
     manager.model("deep").apply("fix@v2")
     again = manager.rebase("tiny", "fix@v1", AS_IT_WAS)
     assert again.changed == {}, "on its own base all is as it was"
+
+
+def test_an_edit_of_a_real_method_is_carried_to_another_architecture(manager, tiny, tmp_path):
+    """A sixth of the way up is block 0 of two blocks, and block 1 of twelve; neither was given."""
+    tiny_model("llama", num_hidden_layers=12).save_pretrained(tmp_path / "llama")
+    tiny_tokenizer().save_pretrained(tmp_path / "llama")
+    manager.add_model("llama", str(tmp_path / "llama"))
+    tiny.edit("fix", facts("France"), method="rome", steps=1, statistics="identity", context_count=0)
+    done = manager.rebase("llama", "fix", Wishes(on="base"))
+    old, new = manifest(manager, "fix@v1"), manifest(manager, "fix@v2")
+    assert (done.kept, done.changed) == (("context_count", "statistics", "steps"), {"layer": (0, 1)})
+    assert [each.tensors[0].module for each in (old, new)] == [
+        "transformer.h.0.mlp.c_proj.weight", "model.layers.1.mlp.down_proj.weight",
+    ]  # fmt: skip
+    manager.model("llama").apply("fix@v2")
+
+
+def test_a_memory_is_carried_to_another_base_with_all_that_it_remembers(manager, tiny, deeper_base):
+    tiny.edit("kb", facts("France", "Spain"), method="ike")
+    manager.add_model("deep", str(deeper_base))
+    done = manager.rebase("deep", "kb", AS_IT_WAS)
+    new = manifest(manager, "kb@v2")
+    assert new.base.fingerprint == manager.registry.model("deep").base.fingerprint
+    assert bytes_of(manager, "kb@v2")["memory/entries.jsonl"] == bytes_of(manager, "kb@v1")["memory/entries.jsonl"]
+    assert [fact.prompt for fact in done.survival.facts] == ["The capital of France is", "The capital of Spain is"]
 
 
 def test_a_manifest_that_does_not_say_what_was_given_tells_it_by_values_that_are_no_defaults(manager, tiny, write):

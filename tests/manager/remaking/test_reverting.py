@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
+
 import pytest
 
 from checkpoints import file_digests
+from column_writer import Write
 from manager.remaking.facts import AS_IT_WAS, bytes_of, facts, last_event, manifest, named, stack, texts
 from patchmgr.errors import ConflictError, NotFoundError, UsageError
+from patchmgr.manager.manager import Manager
 from patchmgr.manager.remaking.source import Wishes
+from patchmgr.methods.loader import load_plugins
 
 
 @pytest.fixture
@@ -16,13 +22,27 @@ def fix(tiny):
     return tiny.edit("fix", requests, method="write", seed=7, size=0.25).version
 
 
-@pytest.fixture
-def piled(tiny):
+@pytest.fixture(scope="module")
+def piled_home(tmp_path_factory, tiny_base):
     """``a``, ``b`` on it, ``c`` on both; ``d`` beside them."""
-    for name, place, on in (("a", "France", "current"), ("b", "Spain", "current"), ("c", "Rome", "current"),
-                            ("d", "Bern", "base")):  # fmt: skip
-        tiny.edit(name, facts(place), method="write", on=on)
-        tiny.apply(name)
+    home = tmp_path_factory.mktemp("piled")
+    with Manager.open(home) as manager:
+        manager.__dict__["plugins"] = replace(load_plugins(), methods={"write": Write()})
+        manager.add_model("tiny", str(tiny_base))
+        tiny = manager.model("tiny")
+        for name, place in (("a", "France"), ("b", "Spain"), ("c", "Rome"), ("d", "Bern")):
+            tiny.edit(name, facts(place), method="write", on="base" if name == "d" else "current")
+            tiny.apply(name)
+    return home
+
+
+@pytest.fixture
+def piled(home, piled_home, write):
+    """A copy of that home, opened."""
+    shutil.copytree(piled_home, home, dirs_exist_ok=True, symlinks=True)
+    with Manager.open() as manager:
+        manager.__dict__["plugins"] = replace(load_plugins(), methods={"write": write})
+        yield manager
 
 
 # Single edits
@@ -80,7 +100,8 @@ def test_what_cannot_be_taken_out_is_refused(manager, tiny, fix):
 # Packages that others were computed on
 
 
-def test_what_was_computed_on_it_is_made_again_on_what_is_left(manager, tiny, piled):
+def test_what_was_computed_on_it_is_made_again_on_what_is_left(piled):
+    manager, tiny = piled, piled.model("tiny")
     done = manager.take_out("tiny", ["a"], AS_IT_WAS, dependants="rebase")
     assert [each.edit.version.reference for each in done.rebased] == ["b@v2", "c@v2"]
     assert stack(tiny) == ["d@v1", "b@v2", "c@v2"]
@@ -97,7 +118,8 @@ def test_what_was_computed_on_it_is_made_again_on_what_is_left(manager, tiny, pi
     assert file_digests(tiny.path) == rebased, "as if it had never been there"
 
 
-def test_it_is_refused_goes_along_or_stays(manager, tiny, piled):
+def test_it_is_refused_goes_along_or_stays(piled):
+    manager, tiny = piled, piled.model("tiny")
     with pytest.raises(ConflictError, match="b@v1, c@v1 was computed on what would be taken out; --cascade"):
         tiny.revert("a")
     generation = tiny.status.generation
@@ -112,7 +134,8 @@ def test_it_is_refused_goes_along_or_stays(manager, tiny, piled):
     assert named(last_event(manager, "evaluate"), "model") == ["tiny"]
 
 
-def test_after_force_other_packages_come_and_go_as_ever(manager, tiny, piled):
+def test_after_force_other_packages_come_and_go_as_ever(piled):
+    manager, tiny = piled, piled.model("tiny")
     manager.take_out("tiny", ["a"], AS_IT_WAS, dependants="force", measure=False)
     tiny.edit("e", facts("Atlantis"), method="write", on="base")
     tiny.apply("e")
