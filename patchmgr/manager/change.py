@@ -71,6 +71,7 @@ def apply(
     if require:
         from patchmgr.manager.evaluate import check_gates  # torch, and only here
 
+        wanted(read_state(manager, model))  # what is refused anyway is not measured first
         wanted = unless_changed(manager.registry.model(model).generation, wanted)
         check_gates(manager, model, references, require)
     return carry_out(manager, model, "apply", wanted, message)

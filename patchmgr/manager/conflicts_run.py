@@ -124,7 +124,7 @@ class _Asking:
 
     def on_all(self) -> tuple[Worse, ...]:
         """Everything that is worse on the whole stack, edits first."""
-        everything = frozenset(self._looked_at)
+        everything = self._with_parents(self._looked_at)
         together = [question for place in self._looked_at for question in self._questions(place)]
         self._subsets.ask(together, everything)  # at once: in large batches
         self.n_probes = len(set(together))

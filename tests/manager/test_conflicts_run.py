@@ -11,6 +11,7 @@ import pytest
 from checkpoints import make_package
 from forty import Forty, make_forty
 from patchmgr.base.checkpoint import Checkpoint
+from patchmgr.demo.edits import edit_requests
 from patchmgr.demo.world import atlas_folder
 from patchmgr.errors import ConflictError, UsageError
 from patchmgr.manager.conflicts import Conflicts, ConflictsOrder
@@ -130,6 +131,16 @@ def test_adding_is_held_against_the_stack_as_it_is(applied, eight):
     assert broken.culprits == (eight.breaker,)
     assert {one.culprits for one in found.executed.worse if one.reference != eight.breaker} == {(eight.breaker,)}
     assert not found.contradictions
+
+
+def test_what_a_package_was_computed_on_is_there_although_it_was_not_named(applied, eight):
+    (request,) = edit_requests(1, seed=99)
+    quick = {"statistics": "identity", "context_count": 0, "steps": 30, "learning_rate": 1.0}
+    above = applied.model("atlas").edit("above", [request], **quick).version
+    assert len(above.parent_packages) == len(eight.careful)
+    found = applied.conflicts(["above", eight.careful[0]], ConflictsOrder(run=True))
+    assert [one for one in found.executed.worse if one.reference == "above@v1"] == []
+    assert {one.talk.reference for one in found.warned} <= {eight.careful[0]}
 
 
 # Subsets
