@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from checkpoints import EDITABLE, make_checkpoint, make_package
@@ -29,6 +31,16 @@ def test_folders_of_no_generation_go_and_those_of_the_user_stay(manager):
         (generations / name).mkdir()
     clear_leftovers(manager)
     assert {path.name for path in generations.iterdir()} == {"1", "backup", "1.orig", ".new-"}
+
+
+def test_old_scratch_folders_of_every_kind_go_and_young_ones_stay(manager):
+    scratch = manager.settings.home / "tmp"
+    for name in ("edit-a", "parent-b", "bisect-c", "compare-d"):
+        (scratch / name).mkdir(parents=True)
+        os.utime(scratch / name, (0, 0))
+    (scratch / "edit-young").mkdir()
+    clear_leftovers(manager)
+    assert [path.name for path in scratch.iterdir()] == ["edit-young"]
 
 
 @pytest.mark.parametrize("command", ["apply", "gc"])
