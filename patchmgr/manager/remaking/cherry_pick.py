@@ -50,7 +50,8 @@ def cherry_pick(
         GateError: a requirement is not met; nothing is stored.
         MethodError: the method cannot run on this model, or memory ran out.
     """
-    return edit(manager, model, _order(manager, model, reference, edits, wishes, match, name))
+    source = open_source(manager, reference, done="picked from")
+    return edit(manager, model, _order(manager, model, source, edits, wishes, match, name))
 
 
 def check_cherry_pick(
@@ -64,19 +65,19 @@ def check_cherry_pick(
     name: str | None = None,
 ) -> EditPreview:
     """Everything that :func:`cherry_pick` checks before it loads the model."""
-    return check_edit(manager, model, _order(manager, model, reference, edits, wishes, match, name))
+    source = open_source(manager, reference, done="picked from", look=True)
+    return check_edit(manager, model, _order(manager, model, source, edits, wishes, match, name))
 
 
 def _order(
     manager: Manager,
     model: str,
-    reference: str,
+    source: Source,
     edits: Sequence[str],
     wishes: Wishes,
     match: Sequence[str],
     name: str | None,
 ) -> EditOrder:
-    source = open_source(manager, reference, done="picked from")
     manifest, state = source.manifest, read_state(manager, model)
     places = _picked(source, edits, match)
     made = made_alike(manager, [source], wishes, other_base=other_base(state, manifest))

@@ -82,7 +82,7 @@ def merge(
         GateError: a requirement is not met; nothing is stored.
         MethodError: the method cannot run on this model, or memory ran out.
     """
-    sources, all_edits, order = _merging(manager, model, name, references, wishes, how, prefer)
+    sources, all_edits, order = _merging(manager, model, name, references, wishes, how, prefer, look=False)
     if how == "sum":
         made = add_up(manager, model, sources, order, measure=measure)
     elif measure:
@@ -104,7 +104,7 @@ def check_merge(
     prefer: str | None = None,
 ) -> MergePreview:
     """Everything that :func:`merge` checks before it loads the model."""
-    sources, all_edits, order = _merging(manager, model, name, references, wishes, how, prefer)
+    sources, all_edits, order = _merging(manager, model, name, references, wishes, how, prefer, look=True)
     preview = check_sum(manager, model, sources, order) if how == "sum" else check_edit(manager, model, order)
     names = tuple(source.manifest.reference for source in sources)
     return MergePreview(names, preview, all_edits.repeated, all_edits.overruled)
@@ -118,13 +118,15 @@ def _merging(
     wishes: Wishes,
     how: How,
     prefer: str | None,
+    *,
+    look: bool,
 ) -> tuple[tuple[Source, ...], Together, EditOrder]:
     """The versions, their edits together, and the order."""
-    sources = tuple(open_source(manager, reference, done="merged") for reference in references)
+    sources = tuple(open_source(manager, reference, done="merged", look=look) for reference in references)
     digests = [source.manifest.digest for source in sources]
     if len(set(digests)) < 2 or len(set(digests)) < len(digests):
         raise UsageError("a merge takes two packages or more, each once", hint="name different versions")
-    all_edits = together(sources, prefer=_preferred(manager, sources, prefer, how))
+    all_edits = together(sources, prefer=_preferred(manager, sources, prefer, how, look=look))
     if how == "sum":
         return sources, all_edits, sum_order(name, sources, all_edits, wishes, message=merge_message(sources))
     state = read_state(manager, model)
@@ -142,13 +144,13 @@ def _merging(
     return sources, all_edits, order
 
 
-def _preferred(manager: Manager, sources: Sequence[Source], prefer: str | None, how: How) -> str | None:
+def _preferred(manager: Manager, sources: Sequence[Source], prefer: str | None, how: How, *, look: bool) -> str | None:
     """The digest of the preferred version."""
     if prefer is None:
         return None
     if how == "sum":
         raise UsageError("no edit can be taken out of a sum", hint="--prefer goes with --how joint")
-    digest = open_source(manager, prefer, done="merged").manifest.digest
+    digest = open_source(manager, prefer, done="merged", look=look).manifest.digest
     if all(source.manifest.digest != digest for source in sources):
         raise UsageError(f"{prefer!r} is none of the packages to merge", hint="give one of them to --prefer")
     return digest

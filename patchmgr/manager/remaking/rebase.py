@@ -63,7 +63,7 @@ def rebase(manager: Manager, model: str, reference: str, wishes: Wishes) -> Reba
 
 def check_rebase(manager: Manager, model: str, reference: str, wishes: Wishes) -> EditPreview:
     """Everything that :func:`rebase` checks before it loads the model."""
-    source = open_source(manager, reference, done="rebased")
+    source = open_source(manager, reference, done="rebased", look=True)
     return check_edit(manager, model, rebase_order(manager, read_state(manager, model), source, wishes))
 
 

@@ -12,7 +12,7 @@ from patchmgr.manager.order import Continued, DeviceMap, EditDtype
 from patchmgr.manager.packages import adopt, folder_of, is_folder
 from patchmgr.manager.states import open_version
 from patchmgr.package.manifest import Manifest
-from patchmgr.package.reader import EDITS
+from patchmgr.package.reader import EDITS, EditPackage
 from patchmgr.request import EditRequest
 from patchmgr_registry import EventObject
 
@@ -57,7 +57,9 @@ class Wishes:
     device_map: DeviceMap | None = None
 
 
-def open_source(manager: Manager, reference: str, *, done: str, hint: str = "ask its author for the edits") -> Source:
+def open_source(
+    manager: Manager, reference: str, *, done: str, hint: str = "ask its author for the edits", look: bool = False
+) -> Source:
     """A version with its edits; one in a folder is taken into the registry first.
 
     Args:
@@ -65,12 +67,16 @@ def open_source(manager: Manager, reference: str, *, done: str, hint: str = "ask
         reference: the version.
         done: what was to be done with it, for messages: "rebased".
         hint: what to do where its edits are withheld.
+        look: only look; what lies in a folder stays there.
 
     Raises:
         NotFoundError: there is no such version.
         RequestError: its author withheld its edits.
         IntegrityError: a file of it is missing or damaged.
     """
+    if look and is_folder(reference):
+        package = EditPackage.read(folder_of(reference))
+        return Source(package.manifest, package.requests)
     version = adopt(manager, folder_of(reference)) if is_folder(reference) else manager.registry.version(reference)
     if all(file.path != EDITS for file in version.files):
         raise RequestError(

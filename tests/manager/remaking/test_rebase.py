@@ -133,6 +133,10 @@ def test_a_package_in_a_folder_is_taken_in_and_carried_over(manager, tiny, deepe
     for file in version.files:
         (folder / file.path).write_bytes(manager.registry.blobs.path(file.sha256).read_bytes())
     manager.add_model("deep", str(deeper_base))
+    (folder / "patch.json").write_text(version.manifest.replace('"name":"fix"', '"name":"new"'))
+    assert manager.check_rebase("deep", str(folder), AS_IT_WAS).reference == "new@v1", "looking takes nothing in"
+    assert manager.registry.next_number("new") == 1
+    (folder / "patch.json").write_text(version.manifest)
     assert manager.rebase("deep", str(folder), AS_IT_WAS).edit.version.reference == "fix@v2"
 
 
