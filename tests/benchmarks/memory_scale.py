@@ -36,6 +36,7 @@ from patchmgr.manager.manager import Manager
 from patchmgr.manager.order import EditOrder
 from patchmgr.manager.states import open_version
 from patchmgr.methods.runtime import Router
+from patchmgr.package.reader import CARD, SCORES
 
 ASKED = 500
 """Questions of a kind, at most."""
@@ -83,16 +84,21 @@ def measured(size: int, given: argparse.Namespace) -> dict[str, str]:
         found |= {**scope(router, world, requests, given.seed), "ms a query, one at a time": query_ms(router, requests)}
         added = timed(lambda: manager.edit("atlas", order([one_more])))
         forgotten = timed(lambda: manager.edit("atlas", order([], forget=(requests[size // 2].id,))))
-        version = manager.registry.version("kb@v1")
-        per_edit = [file.size_bytes for file in version.files if "encoder/" not in file.path]
+        one, two = (payload_bytes(manager, reference) for reference in ("kb@v1", "kb@v2"))
         return {
             **found,
             f"s to make it, measured on {MEASURED}": f"{made:.1f}",
             "s to add one edit": f"{added:.2f}",
             "s to forget one": f"{forgotten:.2f}",
-            "bytes of package an edit": f"{sum(per_edit) / size:.0f}",
-            "bytes of package without edits": str(version.size_bytes - sum(per_edit)),
+            "bytes of package, one edit more": str(two - one),
+            "bytes of package": str(manager.registry.version("kb@v1").size_bytes),
         }
+
+
+def payload_bytes(manager: Manager, reference: str) -> int:
+    """Bytes of a package without its card and scores, which do not hang on how many edits there are."""
+    files = manager.registry.version(reference).files
+    return sum(file.size_bytes for file in files if file.path not in (CARD, SCORES))
 
 
 def order_of(manager: Manager, given: argparse.Namespace) -> Callable[..., EditOrder]:
