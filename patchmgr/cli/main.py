@@ -22,6 +22,7 @@ from patchmgr.cli import (
     diff,
     du,
     edit,
+    editor,
     evaluate,
     fsck,
     gc,
@@ -43,6 +44,7 @@ from patchmgr.cli import (
     status,
     sync,
     tag,
+    train,
     verify,
 )
 from patchmgr.errors import PatchmgrError, UsageError
@@ -50,6 +52,7 @@ from patchmgr.errors import PatchmgrError, UsageError
 _COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,
     "edit": edit.edit,
+    "train": train.train,
     "evaluate": evaluate.evaluate,
     "compare": compare.compare,
     "harness": harness.harness,
@@ -97,6 +100,7 @@ def build_app() -> typer.Typer:
     app.callback()(_root)
     app.add_typer(model.app, name="model")
     app.add_typer(stats.app, name="stats")
+    app.add_typer(editor.app, name="editor")
     for name, command in _COMMANDS.items():
         app.command(name)(command)
     return app
@@ -108,7 +112,7 @@ def main() -> None:
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     try:
         _check_words(sys.argv)
-        if words and words[0] not in {*_COMMANDS, "model", "stats"}:
+        if words and words[0] not in {*_COMMANDS, "model", "stats", "editor"}:
             _add_plugin_commands(app)
         app()
     except PatchmgrError as problem:

@@ -113,14 +113,14 @@ class Questions:
 
         return harness(self._manager, references, order)
 
-    def compare(self, model: str, order: ComparisonOrder) -> Comparison:
-        """Several methods on one set of edits; see :func:`patchmgr.manager.compare.compare`."""
     def conflicts(self, words: Sequence[str], order: ConflictsOrder) -> Conflicts:
         """What packages have to do with each other; see :func:`patchmgr.manager.conflicts.conflicts`."""
         from patchmgr.manager.conflicts import conflicts
 
         return conflicts(self._manager, words, order)
 
+    def compare(self, model: str, order: ComparisonOrder) -> Comparison:
+        """Several methods on one set of edits; see :func:`patchmgr.manager.compare.compare`."""
         from patchmgr.manager.compare import compare
 
         return compare(self._manager, model, order)
