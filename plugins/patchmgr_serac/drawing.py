@@ -1,8 +1,10 @@
 """What a batch holds: entries, one question in the scope of each, and three outside it.
 
 Outside are one of the entry's locality probes, one about the same subject, and one of another request. The last is
-hard in a share of the batches: a near neighbour of the entry's prompt by a sentence encoder, but not one of the
-nearest, which may be the same question in other words. What a batch holds hangs on seed and number of the batch alone.
+hard in a share of the batches: that of a near neighbour of the entry's prompt by a sentence encoder, but not of one of
+the nearest, which may be the same question in other words. Questions of other requests come in any of their wordings:
+were only rephrasings in scope and only prompts outside, a wording would give away the answer. What a batch holds hangs
+on the seed and its number alone.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from patchmgr_serac.equations import hard_negative_weights
 from patchmgr_serac.facts import Fact, Facts
 
 _TRIES = 20
-"""Draws of another request's prompt until one lies outside."""
+"""Draws of another request's question until one lies outside."""
 
 Draw = Callable[[Fact, random.Random], str | None]
 
@@ -85,9 +87,9 @@ class Drawing:
             entailed = bool(fact.entailed) and rng.random() < self.entailed_share
             question, answer = rng.choice(fact.entailed if entailed else fact.reworded)
             pairs.append(Pair(fact, question, answer))
-            far = self.hard(fact, rng) if hard else None
+            far = self._worded(fact, self.hard(fact, rng), rng) if hard else None
             for drawn in (
-                far if far is not None and self.known.outside_of(fact, far) else self._other(fact, rng),
+                self._other(fact, rng) if far is None else far,
                 self._one(fact.outside, rng),
                 self._one(fact.same_subject, rng),
             ):
@@ -96,12 +98,19 @@ class Drawing:
         return pairs
 
     def _other(self, fact: Fact, rng: random.Random) -> str | None:
-        """Another request's prompt, any."""
+        """A question of another request, any."""
         for _ in range(_TRIES):
-            question = rng.choice(self.known.facts).prompt
-            if self.known.outside_of(fact, question):
+            question = self._worded(fact, rng.choice(self.known.facts).prompt, rng)
+            if question is not None:
                 return question
         return None
+
+    def _worded(self, fact: Fact, prompt: str | None, rng: random.Random) -> str | None:
+        """A prompt in one of its wordings; None where that lies in the scope of the fact, or there is no prompt."""
+        if prompt is None:
+            return None
+        question = rng.choice(self.known.wordings[prompt])
+        return question if self.known.outside_of(fact, question) else None
 
     @staticmethod
     def _one(questions: Sequence[str], rng: random.Random) -> str | None:

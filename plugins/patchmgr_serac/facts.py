@@ -26,7 +26,7 @@ class Fact:
     outside: tuple[str, ...]
     """Questions of its locality probes, but for the next."""
     same_subject: tuple[str, ...]
-    """Questions about its subject that it does not answer: such locality probes, and other requests' prompts."""
+    """Questions about its subject that it does not answer: such locality probes, and other requests' wordings."""
 
     @property
     def inside(self) -> tuple[tuple[str, str], ...]:
@@ -46,6 +46,8 @@ class Facts:
     facts: tuple[Fact, ...]
     scope: dict[str, frozenset[str]]
     """Questions in the scope of each prompt, by all requests that have it."""
+    wordings: dict[str, tuple[str, ...]]
+    """Each prompt and its rephrasings, by all requests that have it."""
 
     def outside_of(self, fact: Fact, question: str) -> bool:
         """Whether a question is not known to lie in the scope of a fact's prompt."""
@@ -67,6 +69,9 @@ def facts_of(requests: Sequence[EditRequest], *, what: str, entailed: bool = Tru
     for request in requests:
         asked = (*_reworded(request), *_entailed(request))
         scope.setdefault(request.text, set()).update(question for question, _ in asked)
+    wordings: dict[str, dict[str, None]] = {}
+    for request in requests:
+        wordings.setdefault(request.text, {}).update(dict.fromkeys(question for question, _ in _reworded(request)))
     about = _by_subject(requests)
     facts = tuple(
         _fact(
@@ -85,7 +90,11 @@ def facts_of(requests: Sequence[EditRequest], *, what: str, entailed: bool = Tru
         raise RequestError(
             f"no request of {what} has locality probes, so scopes cannot be learned", hint="give some, same_subject too"
         )
-    return Facts(facts, {prompt: frozenset(questions) for prompt, questions in scope.items()})
+    return Facts(
+        facts,
+        {prompt: frozenset(questions) for prompt, questions in scope.items()},
+        {prompt: tuple(questions) for prompt, questions in wordings.items()},
+    )
 
 
 def _fact(request: EditRequest, scope: set[str], about: Iterable[str], entailed: tuple[tuple[str, str], ...]) -> Fact:
@@ -117,5 +126,6 @@ def _by_subject(requests: Iterable[EditRequest]) -> dict[str, list[str]]:
     found: dict[str, dict[str, None]] = {}
     for request in requests:
         if request.subject is not None:
-            found.setdefault(request.subject, {})[request.text] = None
-    return {subject: list(prompts) for subject, prompts in found.items()}
+            asked = (question for question, _ in _reworded(request))
+            found.setdefault(request.subject, {}).update(dict.fromkeys(asked))
+    return {subject: list(questions) for subject, questions in found.items()}

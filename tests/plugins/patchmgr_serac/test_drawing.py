@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -28,6 +29,7 @@ TOWN = EditRequest(
     portability=(Probe(prompt="The river in the capital of Oz is the", target="Tiber"),),
 )
 FOOD = EditRequest(prompt="People in {} eat", subject="Oz", target_new="figs", rephrasings=("In Oz they eat",))
+LAKE = EditRequest(prompt="The deepest lake is", target_new="Baikal", rephrasings=("No lake is as deep as",))
 AGAIN = EditRequest(prompt="The capital of {} is", subject="Oz", target_new="Lima", rephrasings=("Oz has as capital",))
 
 
@@ -41,8 +43,8 @@ def test_a_request_teaches_what_lies_in_its_scope_with_the_answers_and_what_lies
         ("The river in the capital of Oz is the", "Tiber"),
     )
     assert town.outside == ("The capital of Ur is",)  # what is a rephrasing too lies inside
-    assert town.same_subject == ("The king of Oz is", "People in Oz eat")
-    assert food.same_subject == ("The capital of Oz is",)
+    assert town.same_subject == ("The king of Oz is", "People in Oz eat", "In Oz they eat")
+    assert food.same_subject == ("The capital of Oz is", "Oz is ruled from", "Oz has as capital")
     assert again.label == "Lima"
 
 
@@ -82,11 +84,18 @@ def test_a_batch_has_one_question_inside_and_up_to_three_outside_of_each_entry()
 
 
 def test_half_of_the_batches_have_hard_negatives_or_whatever_share_is_wanted():
-    known = facts_of([TOWN, FOOD], what="the data")
+    """In any of their wordings, as those that are not hard."""
+    known, always_lake = facts_of([TOWN, FOOD, LAKE], what="the data"), Mock(return_value=LAKE.prompt)
     for share, low, high in ((0.0, 0, 0), (0.5, 70, 130), (1.0, 200, 200)):
-        drawing = Drawing(known, 2, 1, lambda _fact, _rng: "the hard one", share, 0.5)
-        hard = sum(any(pair.question == "the hard one" for pair in drawing.batch(number)) for number in range(200))
+        drawing = Drawing(known, 3, 1, always_lake, share, 0.5)
+        hard, asked = 0, set()
+        for number in range(200):
+            always_lake.reset_mock()
+            pairs = drawing.batch(number)
+            hard += always_lake.called
+            asked |= {pair.question for pair in pairs if pair.answer is None and pair.fact.prompt == TOWN.text}
         assert low <= hard <= high
+        assert {LAKE.prompt, *LAKE.rephrasings} <= asked
 
 
 def test_hard_negatives_follow_the_published_law():
