@@ -67,7 +67,7 @@ def _references(incomplete: str) -> list[str]:
         names = [package] if at else [name for name in manager.registry.package_names() if name.startswith(package)]
         if len(names) != 1:
             return names
-        versions = manager.registry.versions(names[0], limit=_SHOWN_VERSIONS)
+        versions = manager.registry.summaries(names[0], limit=_SHOWN_VERSIONS)
         return [
             *(version.reference for version in reversed(versions)),
             *(f"{names[0]}@{tag}" for tag in manager.registry.tags(names[0])),
