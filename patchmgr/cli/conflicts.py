@@ -24,7 +24,11 @@ def conflicts(
     cross_talk: Annotated[
         float | None,
         typer.Option(
-            "--cross-talk", metavar="X", min=0.0, help="Warn where others do X times as much at a fact's key."
+            "--cross-talk",
+            metavar="X",
+            min=0.0,
+            help="Warn where others do X times as much at a fact's key.",
+            show_default="0.5",
         ),
     ] = None,
     run: Annotated[bool, typer.Option("--run", help="Ask the model what is worse now, and find who did it.")] = False,
