@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from patchmgr.base.checkpoint import INDEX_FILE, SINGLE_FILE, Checkpoint
 from patchmgr.base.digests import DigestCache
-from patchmgr.base.fingerprint import fingerprint
+from patchmgr.base.fingerprint import Fingerprint, fingerprint
 from patchmgr.base.header import TensorEntry, encode_header
 from patchmgr.canonical import canonical_json, sha256_hex
 from patchmgr.ops.kernel import summed_tensor
@@ -54,6 +55,12 @@ def write_tensors(path: Path, tensors: dict[str, np.ndarray], dtype: str) -> Non
     path.write_bytes(encode_header(entries, {"format": "pt"}) + b"".join(array.tobytes() for array in tensors.values()))
 
 
+def fingerprint_of(base: Path) -> Fingerprint:
+    """The digests of a checkpoint, which is left as it was."""
+    with TemporaryDirectory() as folder:
+        return fingerprint(Checkpoint.read(base), DigestCache(Path(folder)))
+
+
 def make_package(
     folder: Path,
     base: Path,
@@ -70,7 +77,7 @@ def make_package(
     """A package of these deltas, or of random low-rank ones, computed on the base with the packages of some folders."""
     rng = np.random.default_rng(seed)
     checkpoint = Checkpoint.read(base)
-    known = fingerprint(checkpoint, DigestCache(base / "no-cache-here" / "x"))
+    known = fingerprint_of(base)
     if deltas is None:
         deltas = {tensor: random_factors(rng, checkpoint.entry(tensor)[1].shape, rank) for tensor in tensors}
     below = [EditPackage.read(other) for other in on]

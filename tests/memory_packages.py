@@ -6,9 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from patchmgr.base.checkpoint import Checkpoint
-from patchmgr.base.digests import DigestCache
-from patchmgr.base.fingerprint import fingerprint
+from checkpoints import fingerprint_of
 from patchmgr.ops.stack import state_root
 from patchmgr.package.manifest import BaseRecord, Manifest, MemoryRecord, MethodRecord, ParentRecord
 from patchmgr.package.memory.bundle import MemoryConfig, MemoryDraft
@@ -36,7 +34,7 @@ def memory_draft(**changes) -> MemoryDraft:
 
 def make_memory_package(folder: Path, base: Path, memory: MemoryDraft | None = None) -> Manifest:
     memory = memory or memory_draft()
-    known = fingerprint(Checkpoint.read(base), DigestCache(base / "no-cache-here" / "x"))
+    known = fingerprint_of(base)
     folder.mkdir()
     write_payload(folder, REQUESTS, {}, {}, {}, SCORES, memory)
     manifest = Manifest(

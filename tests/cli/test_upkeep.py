@@ -98,7 +98,7 @@ def test_du_is_a_table_with_a_sum(run, home, tiny):
     lines = run("du").out.splitlines()
     assert lines[0].split() == ["WHAT", "NAME", "FILES", "SIZE", "ON", "DISK"]
     kinds = [line.split("  ")[0] for line in lines[1:-2]]
-    assert kinds == ["base", "generation", "package", "unused blobs", "artefacts", "cache", "registry"]
+    assert kinds == ["base", "generation", "package", "unused blobs", "artefacts", "trainings", "cache", "registry"]
     assert lines[2].endswith("current")
     assert " in the home, " in lines[-1]
     found = run("du", "tiny", "--json").json["du"]

@@ -9,11 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checkpoints import ENCODINGS, file_digests, make_checkpoint, make_package, write_tensors
+from checkpoints import ENCODINGS, file_digests, fingerprint_of, make_checkpoint, make_package, write_tensors
 from ops.reference import summed
 from patchmgr.base.checkpoint import SINGLE_FILE, Checkpoint
-from patchmgr.base.digests import DigestCache
-from patchmgr.base.fingerprint import fingerprint
 from patchmgr.errors import BaseMismatchError, ConflictError
 from patchmgr.manager.manager import Manager
 from patchmgr.ops import kernel
@@ -147,7 +145,7 @@ def replacing(base, name, *, seed):
 
 
 def known(base):
-    return fingerprint(Checkpoint.read(base), DigestCache(base / "no-cache-here" / "x"))
+    return fingerprint_of(base)
 
 
 @pytest.mark.parametrize("sharded", [False, True], ids=["one file", "sharded"])

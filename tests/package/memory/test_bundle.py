@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from checkpoints import make_checkpoint
+from checkpoints import fingerprint_of, make_checkpoint
 from memory_packages import KEYS, make_memory_package, memory_draft
 from patchmgr.base.checkpoint import Checkpoint
 from patchmgr.base.digests import DigestCache
@@ -41,7 +41,7 @@ def test_what_was_written_is_read(package):
 
 
 def test_the_bundle_counts_for_the_state_and_the_rest_of_the_package_does_not(tmp_path, base, package):
-    known = fingerprint(Checkpoint.read(base), DigestCache(base / "no-cache-here" / "x"))
+    known = fingerprint_of(base)
     manifest = package.manifest
     renamed = manifest.model_copy(update={"name": "other", "version": 4})
     assert root_of(known, [manifest]) == root_of(known, [renamed]) != root_of(known, [])
