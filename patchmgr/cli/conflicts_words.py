@@ -31,6 +31,8 @@ def as_text(found: Conflicts) -> str:
 def _paragraphs(found: Conflicts) -> Iterator[str]:
     for fact in found.contradictions:
         yield f"one fact, several answers: {fact.prompt}\n{_claims(fact)}"
+    for fact in found.changed[:ROWS]:
+        yield f"changed again, on a state that had the first answer: {fact.prompt}\n{_claims(fact)}"
     for fact in found.duplicates[:ROWS]:
         yield f"claimed by several, who agree: {fact.prompt}\n{_claims(fact)}"
     if len(found.duplicates) > ROWS:
@@ -112,6 +114,7 @@ def as_json(found: Conflicts) -> dict[str, Any]:
         "added": found.added,
         "n_real": found.n_real,
         "contradictions": [_fact_json(fact) for fact in found.contradictions],
+        "changed": [_fact_json(fact) for fact in found.changed],
         "duplicates": [_fact_json(fact) for fact in found.duplicates],
         "tensors": [{**asdict(tensor), "excluded": tensor.excluded} for tensor in found.tensors],
         "cross_talk": {

@@ -70,7 +70,12 @@ class Conflicts:
     @property
     def contradictions(self) -> tuple[SharedFact, ...]:
         """The facts with several answers."""
-        return tuple(fact for fact in self.facts if fact.opposed)
+        return tuple(fact for fact in self.facts if fact.conflicting)
+
+    @property
+    def changed(self) -> tuple[SharedFact, ...]:
+        """The facts that a package changed on a state that had the other answer."""
+        return tuple(fact for fact in self.facts if fact.opposed and not fact.conflicting)
 
     @property
     def duplicates(self) -> tuple[SharedFact, ...]:

@@ -50,14 +50,18 @@ def noting_conflicts(manager: Manager, wanted: Wanted, references: Sequence[str]
 
 
 def brought(manager: Manager, change: StackChange, references: Sequence[str] = ()) -> list[tuple[Claim, Claim]]:
-    """The contradictions that the packages which a change adds are part of, the lower package of the stack first."""
-    from patchmgr.ops.conflict.facts import contradictions, shared_facts
+    """The contradictions that the packages which a change adds are part of, the lower package of the stack first.
+
+    A package that was computed on the other one changed what that says, so there is no question whose answer is meant.
+    """
+    from patchmgr.ops.conflict.facts import contradictions, decided, shared_facts
 
     if not change.added or len(change.stack) == 1:
         return []
     edits = edits_of(manager, change.stack, references)
     pairs = [(manifest, edits[manifest.digest]) for manifest in change.stack]
-    return list(contradictions(shared_facts(pairs), stacks.digests(change.added)))
+    found = contradictions(shared_facts(pairs), stacks.digests(change.added))
+    return [pair for pair in found if not decided(pair)]
 
 
 def edits_of(manager: Manager, stack: Stack, references: Sequence[str] = ()) -> Mapping[str, tuple[EditRequest, ...]]:

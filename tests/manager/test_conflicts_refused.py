@@ -61,6 +61,14 @@ def test_the_same_answer_and_another_fact_are_no_conflict(manager, folders):
     assert outcome.stack == ("left@v1", "same@v1", "other@v1")
 
 
+def test_what_was_computed_on_the_other_answer_is_applied_above_it(manager, folders, tmp_path):
+    make_package(
+        tmp_path / "later", folders / "base", name="later", seed=9, requests=[capital("Nice")], on=[folders / "left"]
+    )
+    manager.apply("tiny", [str(folders / "left")])
+    assert manager.apply("tiny", [str(tmp_path / "later")]).generation == 2
+
+
 def test_what_is_allowed_is_applied_and_the_event_says_so(manager, folders):
     manager.apply("tiny", [str(folders / "left")])
     manager.apply("tiny", [str(folders / "right")], allow_conflicts=True)

@@ -54,6 +54,17 @@ def test_one_prompt_with_two_targets_is_a_contradiction(manifest):
     assert found(manifest, [request("Lyon")], [request("Nice")]) == ([("Lyon", "Nice")], [("a", "b")])
 
 
+def test_what_was_computed_on_the_other_answer_changed_it_and_contradicts_nobody_else_less(manifest):
+    first = named(manifest, "a")
+    on_it = named(manifest, "b", parent=ParentRecord(root="0" * 64, packages=(first.digest,)))
+    (fact,) = shared_facts([(first, [request("Lyon")]), (on_it, [request("Nice")])])
+    assert (len(fact.opposed), fact.conflicting) == (1, ())
+    (fact,) = shared_facts(
+        [(first, [request("Lyon")]), (on_it, [request("Nice")]), (named(manifest, "c"), [request("Metz")])]
+    )
+    assert [(one.target, other.target) for one, other in fact.conflicting] == [("Lyon", "Metz"), ("Nice", "Metz")]
+
+
 def test_a_subject_and_relation_are_one_fact_in_any_wording(manifest):
     first, second = request("Lyon", relation="P36"), request("Nice", "{} is governed from", relation="p36 ")
     assert found(manifest, [first], [second]) == ([("Lyon", "Nice")], [("a", "b")])

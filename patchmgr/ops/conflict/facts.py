@@ -26,6 +26,12 @@ class Claim:
     prompt: str
     """Written out."""
     target: str
+    parents: tuple[str, ...] = ()
+    """Digests of the packages that its own was computed on."""
+
+    def changes(self, other: Claim) -> bool:
+        """Whether its package was computed on the other's, so that what that says was there to be changed."""
+        return other.digest in self.parents
 
     def disagrees(self, other: Claim) -> bool:
         """Whether another package says something else."""
@@ -49,6 +55,16 @@ class SharedFact:
         """Every two claims of two packages that contradict each other, in the order of the packages."""
         return tuple(_pairs(self.claims))
 
+    @property
+    def conflicting(self) -> tuple[tuple[Claim, Claim], ...]:
+        """Those of them in which neither package was computed on the other, so that nobody decided between them."""
+        return tuple(pair for pair in self.opposed if not decided(pair))
+
+
+def decided(pair: tuple[Claim, Claim]) -> bool:
+    """Whether one of two claims was made on a state that had the other, and thereby changed it."""
+    return pair[0].changes(pair[1]) or pair[1].changes(pair[0])
+
 
 def shared_facts(edits: Sequence[tuple[Manifest, Sequence[EditRequest]]]) -> tuple[SharedFact, ...]:
     """The facts that two or more of these packages claim, in the order in which they are first claimed.
@@ -58,7 +74,10 @@ def shared_facts(edits: Sequence[tuple[Manifest, Sequence[EditRequest]]]) -> tup
     """
     facts = _Facts()
     claimed = [
-        (facts.add(names_of(request)), Claim(manifest.reference, manifest.digest, request.text, request.target_new))
+        (
+            facts.add(names_of(request)),
+            Claim(manifest.reference, manifest.digest, request.text, request.target_new, manifest.parent.packages),
+        )
         for manifest, requests in edits
         for request in requests
     ]
