@@ -75,7 +75,7 @@ def questions_of(known: Facts, entries: int) -> Questions:
 
 
 def calibrate(lookup: Lookup, questions: Questions, memory: Sequence[Known] = ()) -> Calibrated:
-    """The threshold of the best balanced accuracy; of equally good ones, the one nearest the published 0.5.
+    """The threshold nearest the published 0.5 whose balanced accuracy is within one standard error of the best.
 
     Args:
         lookup: over the entries of the questions, and those of the memory behind them.

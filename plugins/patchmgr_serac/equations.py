@@ -99,7 +99,9 @@ def balanced_accuracy(inside: Float[Tensor, " in"], outside: Float[Tensor, " out
 
 
 def best_threshold(inside: Float[Tensor, " in"], outside: Float[Tensor, " out"], *, published: float = 0.5) -> float:
-    """The threshold of the best balanced accuracy; of equally good ones, the one nearest the published.
+    """Of the thresholds whose balanced accuracy is within one standard error of the best, that nearest the published.
+
+    The best alone follows the accidents of few questions; the standard error is that of the best.
 
     >>> best_threshold(torch.tensor([0.9, 0.8]), torch.tensor([0.2, 0.6]))
     0.7
@@ -109,8 +111,10 @@ def best_threshold(inside: Float[Tensor, " in"], outside: Float[Tensor, " out"],
     scores = torch.cat([inside, outside]).double().unique()
     middles = (scores[1:] + scores[:-1]) / 2
     candidates = torch.cat([middles, torch.tensor([published], dtype=torch.float64)])
-    above = torch.searchsorted(inside.double().sort().values, candidates, right=True)
-    below = torch.searchsorted(outside.double().sort().values, candidates, right=True)
-    accuracy = (1 - above / len(inside) + below / len(outside)) / 2
-    best = candidates[accuracy >= accuracy.max() - 1e-12]
-    return round(float(best[(best - published).abs().argmin()]), 6)
+    kept = 1 - torch.searchsorted(inside.double().sort().values, candidates, right=True) / len(inside)
+    left = torch.searchsorted(outside.double().sort().values, candidates, right=True) / len(outside)
+    accuracy = (kept + left) / 2
+    best = int(accuracy.argmax())
+    variance = kept[best] * (1 - kept[best]) / len(inside) + left[best] * (1 - left[best]) / len(outside)
+    good = candidates[accuracy >= accuracy[best] - variance.sqrt() / 2 - 1e-9]
+    return round(float(good[(good - published).abs().argmin()]), 6)
