@@ -12,7 +12,7 @@ from patchmgr_ike.demonstrations import FILE, demonstrations, parse_probes
 from patchmgr_memory.texts import open_memory
 
 
-def open_ike(bundle: MemoryBundle, device: str) -> Memory:
+def open_bundle(bundle: MemoryBundle, device: str) -> Memory:
     """A bundle of IKE.
 
     Raises:

@@ -43,7 +43,7 @@ class SeracMemory:
         return Route(text, (self.bundle.entries[place].id,), score, model=self.answering)
 
 
-def open_serac(bundle: MemoryBundle, device: str) -> SeracMemory:
+def open_bundle(bundle: MemoryBundle, device: str) -> SeracMemory:
     """A bundle that SERAC made.
 
     Raises:
