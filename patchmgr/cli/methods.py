@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,7 +10,9 @@ from patchmgr.cli import complete, render
 from patchmgr.cli.options import JsonOpt
 
 if TYPE_CHECKING:
-    from patchmgr.methods.contract import Method
+    from patchmgr.methods.contract import Method, MethodParameters
+    from patchmgr.methods.loader import Plugins
+    from patchmgr.methods.training import Trainer
 
 
 def methods(
@@ -20,7 +22,7 @@ def methods(
     ] = None,
     json: JsonOpt = False,
 ) -> None:
-    """List the editing methods, or one with its parameters, defaults and ranges.
+    """List the editing methods, or one with its parameters and those of its training: defaults and meanings.
 
     \b
     Examples:
@@ -41,22 +43,36 @@ def methods(
                         "paper": method.paper,
                         "needs": sorted(method.needs),
                         "parameters": method.parameters.model_json_schema(),
+                        "training": _training_schema(plugins, method),
                     }
                     for method in chosen
                 ]
             }
         )
     elif name:
-        render.emit(_one(chosen[0]))
+        render.emit(_one(chosen[0], plugins.trainers.get(name)))
     else:
         rows = [[method.name, method.version, method.kind, method.paper] for method in chosen]
         render.emit(render.table(rows, ["METHOD", "VERSION", "KIND", "PAPER"]))
 
 
-def _one(method: Method) -> str:
+def _one(method: Method, trainer: Trainer | None) -> str:
+    head = f"{method.name} {method.version} ({method.kind})\n{method.paper}\nneeds: {', '.join(sorted(method.needs))}"
+    tables = [_table(method.parameters, "PARAMETER")]
+    if trainer is not None:
+        tables.append(_table(trainer.parameters, "OF TRAINING"))
+    return "\n\n".join([head, *tables])
+
+
+def _table(parameters: type[MethodParameters], head: str) -> str:
     rows = [
         [field, "" if info.default is None else info.default, info.description or ""]
-        for field, info in method.parameters.model_fields.items()
+        for field, info in parameters.model_fields.items()
     ]
-    head = f"{method.name} {method.version} ({method.kind})\n{method.paper}\nneeds: {', '.join(sorted(method.needs))}"
-    return f"{head}\n\n{render.table(rows, ['PARAMETER', 'DEFAULT', 'MEANING'])}"
+    return render.table(rows, [head, "DEFAULT", "MEANING"])
+
+
+def _training_schema(plugins: Plugins, method: Method) -> dict[str, Any] | None:
+    """Of the parameters of training, where edits of the method use a trained editor."""
+    trainer = plugins.trainers.get(method.name)
+    return None if trainer is None else trainer.parameters.model_json_schema()

@@ -51,6 +51,14 @@ def test_an_editor_from_its_training_to_its_end(run, atlas_home, data, edits_fil
     assert run("editor", "show", "scope@v1").code == 0
 
 
+def test_the_parameters_of_a_training_are_listed_with_those_of_the_method(run):
+    shown = run("methods", "serac").out
+    assert shown.index("PARAMETER") < shown.index("candidates") < shown.index("OF TRAINING") < shown.index("patience")
+    schemas = {method["name"]: method["training"] for method in run("methods", "--json").json["methods"]}
+    assert "patience" in schemas["serac"]["properties"]
+    assert schemas["rome"] is None
+
+
 def test_what_is_asked_wrongly_is_said(run, atlas_home, data, edits_file):
     assert run("train", "rome", "atlas", "--data", data, "--name", "x").code == 2
     wrong = run("train", "serac", "atlas", "--data", data, "--name", "x", "--set", "stepz=3", "--dry-run")
