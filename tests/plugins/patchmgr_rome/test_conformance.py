@@ -11,7 +11,13 @@ from patchmgr.testing import MethodTestCase
 from patchmgr_rome import Rome
 from tiny_models import tiny_model, tiny_tokenizer
 
-FAST: dict[str, Any] = {"statistics_tokens": 1000, "context_count": 2, "weight_decay": 1e-3, "learning_rate": 0.1}
+FAST: dict[str, Any] = {
+    "statistics_tokens": 300,
+    "context_count": 2,
+    "steps": 50,
+    "weight_decay": 1e-3,
+    "learning_rate": 0.1,
+}
 
 
 class TestRome(MethodTestCase):
