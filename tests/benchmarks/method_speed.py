@@ -116,6 +116,7 @@ def compare_covariance(loaded: LoadedModel, folder: str) -> None:
             second_moments(loaded, group, context, n_tokens=5_000, seed=0)
         return now(loaded) - start
 
+    seconds([projections[:1]], "warm")
     together, each = seconds([projections], "one"), seconds([[one] for one in projections], "each")
     ratio = each / together
     print(f"C of {len(projections)} layers: {together:.2f} s in one pass, {each:.2f} s by layers, {ratio:.1f}")
