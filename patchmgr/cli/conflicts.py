@@ -51,7 +51,7 @@ def conflicts(
       patchmgr conflicts atlas --run
     """
     from patchmgr.cli.conflicts_words import as_json, as_text
-    from patchmgr.manager.conflicts import ConflictsOrder
+    from patchmgr.manager.conflicts.conflicts import ConflictsOrder
 
     default = ConflictsOrder().cross_talk
     order = ConflictsOrder(default if cross_talk is None else cross_talk, run, pairs, most, device)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from patchmgr.cli import render
 
 if TYPE_CHECKING:
-    from patchmgr.manager.conflicts import Conflicts, Warned
-    from patchmgr.manager.conflicts_run import Executed, Worse
+    from patchmgr.manager.conflicts.conflicts import Conflicts, Warned
+    from patchmgr.manager.conflicts.run import Executed, Worse
     from patchmgr.ops.conflict.facts import SharedFact
 
 ROWS = 12

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from patchmgr.manager.carry_out import Outcome, carry_out
-from patchmgr.manager.conflicts_refused import noting_conflicts
+from patchmgr.manager.conflicts.refused import noting_conflicts
 from patchmgr.manager.packages import adopt_folders
 from patchmgr.manager.recipe import find_kept
 from patchmgr.manager.states import ModelState, read_state

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from patchmgr.manager.bisect.contract import Bisection, BisectOrder
     from patchmgr.manager.blame.contract import Blame, TensorBlame
     from patchmgr.manager.compare import ComparisonOrder
-    from patchmgr.manager.conflicts import Conflicts, ConflictsOrder
+    from patchmgr.manager.conflicts.conflicts import Conflicts, ConflictsOrder
     from patchmgr.manager.convert import Reading
     from patchmgr.manager.diff.diff import DiffOrder
     from patchmgr.manager.evaluate import Evaluation, EvaluationOrder
@@ -114,8 +114,8 @@ class Questions:
         return harness(self._manager, references, order)
 
     def conflicts(self, words: Sequence[str], order: ConflictsOrder) -> Conflicts:
-        """What packages have to do with each other; see :func:`patchmgr.manager.conflicts.conflicts`."""
-        from patchmgr.manager.conflicts import conflicts
+        """What packages have to do with each other; see :func:`patchmgr.manager.conflicts.conflicts.conflicts`."""
+        from patchmgr.manager.conflicts.conflicts import conflicts
 
         return conflicts(self._manager, words, order)
 

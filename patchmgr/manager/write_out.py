@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchmgr.errors import ConflictError
-from patchmgr.manager.conflicts_refused import noting_conflicts
+from patchmgr.manager.conflicts.refused import noting_conflicts
 from patchmgr.manager.packages import adopt_folders, folder_of
 from patchmgr.manager.recipe import find_kept, make_recipe
 from patchmgr.manager.states import ModelState, read_state

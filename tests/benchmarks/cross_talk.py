@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from patchmgr.demo.edits import edit_requests
-from patchmgr.manager.conflicts import Conflicts, ConflictsOrder
+from patchmgr.manager.conflicts.conflicts import Conflicts, ConflictsOrder
 from patchmgr.manager.manager import Manager
 
 BINS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, float("inf"))

@@ -14,7 +14,7 @@ from patchmgr.base.checkpoint import Checkpoint
 from patchmgr.demo.edits import edit_requests
 from patchmgr.demo.world import atlas_folder
 from patchmgr.errors import ConflictError, UsageError
-from patchmgr.manager.conflicts import Conflicts, ConflictsOrder
+from patchmgr.manager.conflicts.conflicts import Conflicts, ConflictsOrder
 from patchmgr.manager.manager import Manager
 from patchmgr.manager.states import find_manifests, read_state
 from patchmgr.manager.subsets import open_subsets

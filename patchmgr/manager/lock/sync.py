@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from patchmgr.errors import ConflictError, IntegrityError, NotFoundError, PatchmgrError
 from patchmgr.manager.carry_out import Outcome, carry_out
-from patchmgr.manager.conflicts_refused import noting_conflicts
+from patchmgr.manager.conflicts.refused import noting_conflicts
 from patchmgr.manager.lock.locate import check_base, locate
 from patchmgr.manager.lock.lockfile import LOCK, Lock, LockedModel, read_lock
 from patchmgr.manager.lock.patches import PATCHES, read_patches

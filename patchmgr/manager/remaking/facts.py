@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from patchmgr.errors import ConflictError
-from patchmgr.manager.conflicts_refused import SHOWN, told
+from patchmgr.manager.conflicts.refused import SHOWN, told
 from patchmgr.manager.remaking.source import Source
 from patchmgr.metrics.equations import normalise
 from patchmgr.ops.conflict.facts import Claim, contradictions, shared_facts

@@ -51,7 +51,7 @@ def named(manager: Manager, words: Sequence[str]) -> Among:
     """The packages that a user means, and the model.
 
     Raises:
-        PatchmgrError: as :func:`patchmgr.manager.conflicts.conflicts`.
+        PatchmgrError: as :func:`patchmgr.manager.conflicts.conflicts.conflicts`.
     """
     models = {record.name: record for record in manager.registry.models()}
     first, references = (words[0], words[1:]) if words and words[0] in models else (None, words)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from patchmgr.manager.conflicts_among import Among, named, parts_of
+from patchmgr.manager.conflicts.among import Among, named, parts_of
 from patchmgr.ops.conflict.facts import SharedFact, contradictions, shared_facts
 from patchmgr.ops.conflict.keys import THRESHOLD, CrossTalk, Part, cross_talk
 from patchmgr.ops.conflict.subspaces import Overlap, overlaps
@@ -14,7 +14,7 @@ from patchmgr.ops.conflict.tensors import SharedTensor, shared_tensors
 from patchmgr.package.encodings.contract import Additive
 
 if TYPE_CHECKING:
-    from patchmgr.manager.conflicts_run import Executed
+    from patchmgr.manager.conflicts.run import Executed
     from patchmgr.manager.manager import Manager
 
 
@@ -111,7 +111,7 @@ def conflicts(manager: Manager, words: Sequence[str], order: ConflictsOrder) -> 
     found = _found(manager, among, parts, talks, order)
     if not (order.run or order.pairs):
         return found
-    from patchmgr.manager.conflicts_run import execute
+    from patchmgr.manager.conflicts.run import execute
 
     return replace(found, executed=execute(manager, among, order, talks))
 

@@ -24,8 +24,8 @@ from patchmgr.ops.conflict.keys import CrossTalk
 from patchmgr.request import EditRequest
 
 if TYPE_CHECKING:
-    from patchmgr.manager.conflicts import ConflictsOrder
-    from patchmgr.manager.conflicts_among import Among
+    from patchmgr.manager.conflicts.among import Among
+    from patchmgr.manager.conflicts.conflicts import ConflictsOrder
     from patchmgr.manager.manager import Manager
     from patchmgr.manager.progress import Progress
 

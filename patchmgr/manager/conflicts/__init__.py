@@ -1,0 +1,1 @@
+"""What packages have to do with each other: found in what they store, tried on the model, refused or put on record."""
