@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -43,6 +44,12 @@ class Lookup:
     candidates: int
     """Entries that the cross-attention form reads, where there is an encoder to find them."""
 
+    @cached_property
+    def _norms(self) -> Float[Tensor, " entries"]:
+        """‖key‖² of every entry, which every search needs."""
+        assert self.keys is not None
+        return self.keys.square().sum(1)
+
     def ranked(self, questions: Sequence[str], k: int = 1) -> Ranked:
         """The k likeliest entries of each question; fewer where there are fewer, or fewer candidates."""
         if self.encoder is None or self.keys is None:
@@ -50,9 +57,9 @@ class Lookup:
             return self._read(questions, places, k)
         vectors = self.encoder.vectors(self.encoder.reading.queries(questions))
         if self.cross is None:
-            found = nearest_by_distance(vectors, self.keys, k)
+            found = nearest_by_distance(vectors, self.keys, k, self._norms)
             return Ranked(torch.exp(-found.distances), found.places)
-        return self._read(questions, nearest_by_distance(vectors, self.keys, self.candidates).places, k)
+        return self._read(questions, nearest_by_distance(vectors, self.keys, self.candidates, self._norms).places, k)
 
     def _read(self, questions: Sequence[str], places: Int[Tensor, "questions among"], k: int) -> Ranked:
         """The k likeliest of some entries, read beside each question."""
@@ -78,9 +85,18 @@ class NearestByDistance:
 
 
 def nearest_by_distance(
-    queries: Float[Tensor, "queries width"], keys: Float[Tensor, "keys width"], k: int
+    queries: Float[Tensor, "queries width"],
+    keys: Float[Tensor, "keys width"],
+    k: int,
+    norms: Float[Tensor, " keys"] | None = None,
 ) -> NearestByDistance:
     """The keys of the least ‖q − key‖²; fewer than k where there are fewer.
+
+    Args:
+        queries: what is looked for.
+        keys: what is searched.
+        k: how many.
+        norms: ‖key‖², where they are known.
 
     A product of matrices finds candidates, some more than wanted since it rounds; their distances decide in float64.
 
@@ -89,7 +105,7 @@ def nearest_by_distance(
     ([[1]], [[1.0]])
     """
     k = min(k, len(keys))
-    norms = keys.square().sum(1)
+    norms = keys.square().sum(1) if norms is None else norms
     distances, places = [torch.empty(0, k, dtype=torch.float64)], [torch.empty(0, k, dtype=torch.long)]
     for block in queries.split(_BLOCK):
         rough = norms - 2 * (block @ keys.T)
