@@ -4,10 +4,11 @@
     python tests/benchmarks/memory_scale.py --method serac --editor FOLDER --sizes 10 100
 
 Edits are of invented subjects in the demo base's wordings (synthetic.py). *Routed*: the share of rephrasings whose
-route names their own entry first. *Claimed wrongly*: the share of questions outside the scope of every entry that a
-memory claims all the same. Seconds are those of the processor, one thread, so that other work on the machine does not
-count; of adding and forgetting an edit they cover the whole of ``patchmgr edit``, the base's loading included. Each
-size runs in a process of its own, and is opened in another one, whose memory is its own.
+route names their own entry first. *ES*: the share that is answered right in every token under teacher forcing, where
+the memory brings the model that answers. *Claimed wrongly*: the share of questions outside the scope of every entry
+that a memory claims all the same. Seconds are those of the processor, one thread, so that other work on the machine
+does not count; of adding and forgetting an edit they cover the whole of ``patchmgr edit``, the base's loading included.
+Each size runs in a process of its own, and is opened in another one, whose memory is its own.
 """
 
 from __future__ import annotations
@@ -142,11 +143,17 @@ def opened(manager: Manager) -> Router:
 def scope(router: Router, world: Any, requests: list[Any], seed: int) -> dict[str, str]:
     """Shares of questions that are routed as they should be."""
     rng = random.Random(seed)
-    inside = [(text, request.id) for request in requests for text in request.rephrasings]
+    inside = [(text, request) for request in requests for text in request.rephrasings]
     inside = rng.sample(inside, min(ASKED, len(inside)))
     routes = router.route([text for text, _ in inside])
-    right = [bool(route) and route.entries[0] == name for route, (_, name) in zip(routes, inside, strict=True)]
+    right = [bool(route) and route.entries[0] == one.id for route, (_, one) in zip(routes, inside, strict=True)]
     found = {"routed, rephrasings": f"{sum(right) / len(right):.3f}"}
+    asked_of = [(route, request.target_new) for route, (_, request) in zip(routes, inside, strict=True) if route]
+    if asked_of and asked_of[0][0].model is not None:  # whoever answers came with the memory
+        from patchmgr_serac.counterfactual import answers_right
+
+        whole = answers_right(asked_of[0][0].model, [(route.prompt, target) for route, target in asked_of])
+        found["ES, rephrasings"] = f"{int(whole.sum()) / len(inside):.3f}"
     claims: dict[str, list[bool]] = defaultdict(list)
     asked = list(outside(world, requests, seed, ASKED))
     for (kind, _), route in zip(asked, router.route([prompt for _, prompt in asked]), strict=True):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from checkpoints import EDITABLE, make_checkpoint, random_factors
@@ -19,6 +19,7 @@ from patchmgr.package.encodings.columns import Columns
 from patchmgr.package.encodings.contract import Delta
 from patchmgr.package.encodings.dense import Dense
 from patchmgr.package.encodings.sparse import Sparse
+from patchmgr.request import EditRequest
 from versions import make_memory, make_version, request
 
 _EXCHANGED = {"a": "b", "b": "a", "added": "removed", "removed": "added"}
@@ -117,8 +118,17 @@ def test_packages(manager, a, b):
         assert found.is_empty or not same
 
 
+CROSSED = [
+    [EditRequest(prompt="{} speaks", subject="France", target_new=target),
+     EditRequest(prompt="The capital of {} is", subject="Spain", target_new=target)]
+    for target in ("Rome", "Bern")
+]  # fmt: skip
+"""Two facts of two sides, which come in another order there; found by a run of the law below."""
+
+
 @settings(max_examples=8, deadline=None)
 @given(edits, edits, st.sampled_from([0.5, 0.7]))
+@example(CROSSED[0], CROSSED[1][::-1], 0.5)
 def test_memories(manager, a, b, threshold):
     a, b = ([one for i, one in enumerate(side) if one.text not in [o.text for o in side[:i]]] for side in (a, b))
     with TemporaryDirectory() as name:

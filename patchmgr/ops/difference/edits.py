@@ -73,8 +73,8 @@ def _matched(
     def order(pair: tuple[int, int]) -> tuple[int, int, list[str]]:  # the same whichever side comes first
         return min(pair), max(pair), sorted((repr(a[pair[0]]), repr(b[pair[1]])))
 
-    later = sorted((pair for pairs in found[1:] for pair in pairs), key=order)
-    first, others = ([(a[i], b[j]) for i, j in pairs] for pairs in (found[0], later))
+    later = [pair for pairs in found[1:] for pair in pairs]
+    first, others = ([(a[i], b[j]) for i, j in sorted(pairs, key=order)] for pairs in (found[0], later))
     return first, others, tuple(left.values()), tuple(right.values())
 
 
