@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,29 +13,10 @@ from manager.conftest import flip
 from patchmgr.base.checkpoint import Checkpoint
 from patchmgr.errors import IntegrityError, NotFoundError, UsageError
 from patchmgr.manager.diff.diff import DiffOrder
-from patchmgr.manager.manager import Manager
 from patchmgr.ops.rounding import STORAGE, decode
 from patchmgr.package.encodings.xor import xor_between
 from patchmgr.package.reader import EditPackage
-from versions import DOWN, EDITS_1, OTHER, copied, make_home, make_version, request
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory) -> Path:
-    return make_home(tmp_path_factory.mktemp("diff") / "root")
-
-
-@pytest.fixture
-def root(prepared, monkeypatch):
-    with copied(prepared) as root:
-        monkeypatch.setenv("PATCHMGR_HOME", str(root / "home"))
-        yield root
-
-
-@pytest.fixture
-def manager(root):
-    with Manager.open() as manager:
-        yield manager
+from versions import DOWN, EDITS_1, OTHER, make_version, request
 
 
 def test_two_versions_differ_in_what_was_done_otherwise(manager):

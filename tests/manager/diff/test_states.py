@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from checkpoints import make_checkpoint
 from patchmgr.manager.diff.diff import DiffOrder
-from patchmgr.manager.manager import Manager
 from patchmgr.package.reader import EditPackage
 from patchmgr_registry import ScoreRecord
-from versions import DOWN, copied, make_home
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory) -> Path:
-    return make_home(tmp_path_factory.mktemp("diff") / "root")
-
-
-@pytest.fixture
-def root(prepared, monkeypatch):
-    with copied(prepared) as root:
-        monkeypatch.setenv("PATCHMGR_HOME", str(root / "home"))
-        yield root
-
-
-@pytest.fixture
-def manager(root):
-    with Manager.open() as manager:
-        yield manager
+from versions import DOWN
 
 
 def test_a_model_by_itself_is_compared_with_the_generation_before(manager):
