@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from patchmgr.errors import StorageError
+from patchmgr.errors import ConflictError, StorageError
 
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "free some space and run the command again"),
@@ -90,6 +90,16 @@ def scratch_folder(parent: Path, prefix: str, *, what: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_vacant(folder: Path) -> None:
+    """Make sure that a folder can be made at a place, or lies there empty.
+
+    Raises:
+        ConflictError: something else is there.
+    """
+    if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
+        raise ConflictError(f"there is something at {str(folder)!r} already", hint="choose a new folder")
 
 
 @contextlib.contextmanager

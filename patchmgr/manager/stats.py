@@ -5,7 +5,6 @@ They are kept by the base's state root, so all models with that base have them, 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from safetensors import SafetensorError, safe_open
 
-from patchmgr.durable import storing
-from patchmgr.errors import ConflictError, FormatError, NotFoundError, UsageError
+from patchmgr.durable import check_vacant, storing
+from patchmgr.errors import FormatError, NotFoundError, UsageError
 from patchmgr.manager.states import open_base, registered_fingerprint
 from patchmgr.methods.artefacts import ArtefactEntry, ArtefactStore
 from patchmgr.methods.contract import EditContext, Statistics, StatisticsOrder
@@ -122,8 +121,7 @@ class Stats:
             IntegrityError: one of them is damaged.
             StorageError: the disk is full, read-only or failing.
         """
-        if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
-            raise ConflictError(f"there is something at {str(folder)!r} already", hint="choose a new folder")
+        check_vacant(folder)
         entries = _named([kept.entry for kept in self.list(model)], digests)
         if not entries:
             raise NotFoundError(f"there are no statistics of {model}", hint=f"make them with `patchmgr stats {model}`")

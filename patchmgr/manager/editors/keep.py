@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from patchmgr.durable import new_folder
+from patchmgr.durable import check_vacant, new_folder
 from patchmgr.errors import ConflictError, UsageError
 from patchmgr.methods.training import Editor
 from patchmgr.package.editor import MANIFEST, EditorManifest, EditorPackage, parse_editor, read_editor
@@ -72,8 +71,7 @@ class Editors:
             IntegrityError: a file is missing or damaged.
             StorageError: the disk is full, read-only or failing.
         """
-        if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
-            raise ConflictError(f"there is something at {str(folder)!r} already", hint="choose a new folder")
+        check_vacant(folder)
         record = self._manager.registry.editor(reference)
         package = _opened(self._manager, record)
         with new_folder(folder, what="the editor") as temporary:

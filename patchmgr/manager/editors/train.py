@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -222,8 +222,3 @@ def _manifest(manager: Manager, order: TrainOrder, task: _Task, trained: Trained
         files=files,
         libraries={name: importlib.metadata.version(name) for name in LIBRARIES},
     )
-
-
-def unfinished(manager: Manager) -> Sequence[Path]:
-    """The folders of trainings that were not ended."""
-    return [path for path in manager.settings.trainings.glob("*") if path.is_dir()]

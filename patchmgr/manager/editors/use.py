@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from patchmgr.errors import NotFoundError, UsageError
@@ -67,7 +67,7 @@ def inherited_editor(manager: Manager, manifests: Sequence[Manifest], method: st
         UsageError: they were made with different ones.
         NotFoundError: it is not here.
     """
-    digests = {_digest(manifest.method.artefacts) for manifest in manifests if manifest.method.name == method}
+    digests = {made.method.artefacts.get(ARTEFACT) for made in manifests if made.method.name == method}
     if len(digests) > 1:
         raise UsageError("the packages were made with different editors", hint="give --editor")
     digest = next(iter(digests), None)
@@ -80,7 +80,3 @@ def inherited_editor(manager: Manager, manifests: Sequence[Manifest], method: st
             f"{manifests[0].reference} was made with the editor sha256:{digest[:12]}, which is not here",
             hint="`patchmgr editor import` it, or give another one to --editor",
         ) from None
-
-
-def _digest(artefacts: Mapping[str, str]) -> str | None:
-    return artefacts.get(ARTEFACT)
