@@ -52,7 +52,6 @@ def test_other_databases_are_a_wrong_call(tmp_path, url):
 
 
 def test_a_server_that_does_not_answer_is_a_storage_error(tmp_path):
-    pytest.importorskip("psycopg")
     with pytest.raises(StorageError) as caught:
         Registry.open(tmp_path, f"postgresql://u:secret@/db?host={tmp_path}")
     assert "secret" not in str(caught.value)
