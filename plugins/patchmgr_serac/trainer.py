@@ -18,18 +18,19 @@ from torch import Tensor
 
 from patchmgr.durable import store_file
 from patchmgr.errors import MethodError
+from patchmgr.methods.checkpoints import Checkpoints
 from patchmgr.methods.contract import LoadedModel
 from patchmgr.methods.training import TrainedDraft, TrainingContext, TrainingData
+from patchmgr.methods.training_loop import Schedule, Training
 from patchmgr_memory.encoder import Encoder, encoder_folder
 from patchmgr_serac import calibration, counterfactual
 from patchmgr_serac.calibration import Questions, questions_of
-from patchmgr_serac.checkpoints import Best, Checkpoints, Progress
 from patchmgr_serac.drawing import Drawing, Pair, hard_negatives
 from patchmgr_serac.equations import balanced_bce, log_in_scope, log_in_scope_of_logits, squared_distance
 from patchmgr_serac.facts import Facts, facts_of
 from patchmgr_serac.networks import Networks, begin
 from patchmgr_serac.parameters import SeracTraining
-from patchmgr_serac.validation import Part, validate
+from patchmgr_serac.validation import validate
 from patchmgr_serac.write import asked
 
 _Item = TypeVar("_Item")
@@ -92,25 +93,15 @@ class _Run:
 
     def to_the_end(self) -> int:
         """All steps that are left; each part is in its best state afterwards. Returns the later of their steps."""
-        parameters, tensors = self.parameters, self.networks.tensors()
+        parameters = self.parameters
         optimiser = self.networks.optimiser(parameters.learning_rate)
-        checkpoints = Checkpoints(self.context.folder)
-        done = checkpoints.resume(tensors, optimiser)
-        while done.step < parameters.steps and done.waited < parameters.patience:
-            until = min(parameters.steps, done.step + parameters.validate_every)
-            self.networks.train(True)
-            for step in range(done.step, until):
-                self.context.progress(step, parameters.steps, "training")
-                self._update(step, optimiser)
-            done = self._validated(until, done, checkpoints)
-            checkpoints.write(done, tensors, optimiser)
-        for part, best in done.best.items():
-            checkpoints.restore_best(part, best.step, self._parts()[part])
-        return max(best.step for best in done.best.values())
+        training = Training(self._parts(), optimiser, lambda step: self._update(step, optimiser), self._validated)
+        schedule = Schedule(parameters.steps, parameters.validate_every, parameters.patience)
+        return training.to_the_end(schedule, Checkpoints(self.context.folder))
 
-    def _parts(self) -> dict[Part, dict[str, Tensor]]:
+    def _parts(self) -> dict[str, dict[str, Tensor]]:
         """The networks of each part that there is."""
-        parts: dict[Part, dict[str, Tensor]] = {"routing": self.networks.routing()}
+        parts: dict[str, dict[str, Tensor]] = {"routing": self.networks.routing()}
         return parts if self.networks.answering is None else {**parts, "answering": self.networks.answers()}
 
     def rates(self) -> dict[str, float]:
@@ -120,6 +111,8 @@ class _Run:
 
     def _update(self, step: int, optimiser: torch.optim.Optimizer) -> None:
         """One step of Adam, on the mean of some batches; what dropout draws in it hangs on seed and step alone."""
+        self.context.progress(step, self.parameters.steps, "training")
+        self.networks.train(True)
         torch.manual_seed((self.context.seed << 32) + step)
         optimiser.zero_grad()
         n = self.parameters.accumulation
@@ -144,18 +137,11 @@ class _Run:
         answered = [(prompt, answer) for prompt, answer in right if answer is not None]
         return loss + parameters.counterfactual_weight * counterfactual.loss(networks.answering, answered)
 
-    def _validated(self, step: int, done: Progress, checkpoints: Checkpoints) -> Progress:
+    def _validated(self, step: int) -> dict[str, tuple[float, ...]]:
         self.networks.train(False)
         found = validate(self.networks, self.validation, self.questions, self.parameters)
         self.context.report(step, found.figures)
-        better = {
-            part: Best(step, found.rank(part))
-            for part in self._parts()
-            if part not in done.best or found.rank(part) > done.best[part].rank
-        }
-        for part in better:
-            checkpoints.keep_best(part, step, self._parts()[part])
-        return Progress(step, {**done.best, **better}, 0 if better else done.waited + 1)
+        return {part: found.rank(part) for part in self._parts()}
 
 
 def router_loss(networks: Networks, pairs: Sequence[Pair]) -> Float[Tensor, ""]:

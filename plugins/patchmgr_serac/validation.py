@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Bool
@@ -18,8 +17,6 @@ from patchmgr_serac.networks import Networks
 from patchmgr_serac.parameters import SeracTraining
 from patchmgr_serac.write import asked
 
-Part = Literal["routing", "answering"]
-
 
 @dataclass(frozen=True)
 class Validated:
@@ -28,8 +25,8 @@ class Validated:
     figures: dict[str, float]
     calibrated: Calibrated
 
-    def rank(self, part: Part) -> tuple[float, float]:
-        """How good a part is, the larger the better; the parts share no weight, so each is best when it is best."""
+    def rank(self, part: str) -> tuple[float, float]:
+        """How good a part, ``routing`` or ``answering``, is, the larger the better; the parts share no weight, so each is best when it is best."""
         if part == "routing":
             return self.figures["balanced_accuracy"], self.figures["auc"]
         return self.figures.get("es", 0.0), 0.0

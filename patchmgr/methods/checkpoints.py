@@ -1,7 +1,9 @@
 """Training that was interrupted goes on from a checkpoint: a folder of safetensors and JSON that is there as a whole.
 
 A checkpoint holds all networks, Adam's moments, and which states were the best so far; the networks of those lie in
-folders of their own. No generator's state is in it: what a step draws hangs on the seed and its number alone.
+folders of their own. No generator's state is in it: what a step draws must hang on the seed and its number alone.
+
+Glossary: a *part* of an editor is what is best at a step of its own, such as a router beside the model that answers.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -21,7 +23,6 @@ from torch import Tensor
 from patchmgr.canonical import canonical_json
 from patchmgr.durable import new_folder
 from patchmgr.errors import FormatError
-from patchmgr_serac.validation import Part
 
 _STATE, _TENSORS = "state.json", "tensors.safetensors"
 
@@ -31,7 +32,8 @@ class Best:
     """The best state of a part so far."""
 
     step: int
-    rank: tuple[float, float]
+    rank: tuple[float, ...]
+    """The larger the better."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Progress:
 
     step: int
     """Updates made."""
-    best: Mapping[Part, Best]
+    best: Mapping[str, Best]
     waited: int
     """Validations since a part was better than before."""
 
@@ -51,11 +53,11 @@ class Checkpoints:
 
     folder: Path
 
-    def keep_best(self, part: Part, step: int, tensors: Mapping[str, Tensor]) -> None:
+    def keep_best(self, part: str, step: int, tensors: Mapping[str, Tensor]) -> None:
         """Keep a part's networks as those of its best state; older ones stay until the next checkpoint."""
         self._replace(self._best(part, step), tensors, {})
 
-    def restore_best(self, part: Part, step: int, tensors: Mapping[str, Tensor]) -> None:
+    def restore_best(self, part: str, step: int, tensors: Mapping[str, Tensor]) -> None:
         """Give a part's networks the values of its best state.
 
         Raises:
@@ -68,7 +70,7 @@ class Checkpoints:
         moments = {
             f"adam.{part}.{name}": value
             for name, tensor in tensors.items()
-            for part, value in optimiser.state[tensor].items()
+            for part, value in optimiser.state.get(tensor, {}).items()
         }
         here = self.folder / f"checkpoint-{progress.step}"
         self._replace(here, {**{f"net.{name}": value for name, value in tensors.items()}, **moments}, asdict(progress))
@@ -96,10 +98,10 @@ class Checkpoints:
                     optimiser.state[tensor][part] = moment if part == "step" else moment.to(tensor.device)
         try:
             return _progress(json.loads((here / _STATE).read_bytes()))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise FormatError(f"{here / _STATE} cannot be read ({error})", hint="remove the folder") from None
 
-    def _best(self, part: Part, step: int) -> Path:
+    def _best(self, part: str, step: int) -> Path:
         return self.folder / f"{part}-{step}"
 
     def _replace(self, folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
@@ -113,12 +115,10 @@ class Checkpoints:
 
 
 def _progress(value: dict[str, Any]) -> Progress:
-    best: dict[Part, Best] = {}
-    parts: tuple[Part, ...] = get_args(Part)
-    for part in parts:
-        if part in value["best"]:
-            found = value["best"][part]
-            best[part] = Best(int(found["step"]), (float(found["rank"][0]), float(found["rank"][1])))
+    best = {
+        str(part): Best(int(found["step"]), tuple(float(each) for each in found["rank"]))
+        for part, found in value["best"].items()
+    }
     return Progress(int(value["step"]), best, int(value["waited"]))
 
 
