@@ -16,11 +16,12 @@ from patchmgr_registry.records import (
     PackageRecord,
     RemoteRecord,
     ScoreRecord,
+    SignatureRecord,
     TensorRecord,
     VersionRecord,
 )
 from patchmgr_registry.reference import Reference
-from patchmgr_registry.rows import bases, editors, events, generations, names, scores, versions
+from patchmgr_registry.rows import bases, editors, events, generations, names, scores, signatures, versions
 from patchmgr_registry.schema import generations as generations_table
 from patchmgr_registry.schema import scores as scores_table
 from patchmgr_registry.schema import versions as versions_table
@@ -115,6 +116,16 @@ class Reads(PagedReads):
         with self._reading() as connection:
             return scores.read_scores(connection, scores_table.c.state_root == state_root)
 
+    def signature(self, digest: str) -> SignatureRecord | None:
+        """The signature of a version known by its whole digest; None: it has none."""
+        with self._reading() as connection:
+            return signatures.read_signature(connection, digest)
+
+    def signatures(self) -> Mapping[str, SignatureRecord]:
+        """Every signature, by the digest of its version."""
+        with self._reading() as connection:
+            return signatures.read_signatures(connection)
+
     def tags(self, package: str) -> dict[str, int]:
         """The tags of a package: tag to version number."""
         with self._reading() as connection:
@@ -147,9 +158,10 @@ class Reads(PagedReads):
             return generations.find_same_stack(connection, key, packages)
 
     def blob_digests(self) -> frozenset[str]:
-        """The blobs that packages and editors are made of; any other is rubbish."""
+        """The blobs that packages, their signatures and editors are made of; any other is rubbish."""
         with self._reading() as connection:
-            return versions.read_blob_digests(connection) | editors.read_blob_digests(connection)
+            readers = (versions.read_blob_digests, signatures.read_blob_digests, editors.read_blob_digests)
+            return frozenset[str]().union(*(read(connection) for read in readers))
 
     def check_database(self) -> tuple[str, ...]:
         """What the database itself finds wrong, a line each; empty when all is well. Reads all of it."""

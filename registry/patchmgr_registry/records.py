@@ -132,6 +132,16 @@ class VersionRecord(VersionSummary):
 
 
 @dataclass(frozen=True, slots=True)
+class SignatureRecord:
+    """The signature of a version; its bytes lie in the blob store under ``sha256``."""
+
+    sha256: str
+    size_bytes: int
+    created: str
+    """When it came here, which is not when it was made."""
+
+
+@dataclass(frozen=True, slots=True)
 class EditorRecord:
     """One version of a trained editor."""
 

@@ -212,6 +212,15 @@ editor_files = Table(
     Column("size_bytes", BigInteger, nullable=False),
 )
 
+signatures = Table(
+    "signatures",
+    metadata,
+    Column("version_id", ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True),
+    Column("sha256", Text, nullable=False, index=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("created", Text, nullable=False),
+)
+
 remotes = Table(
     "remotes",
     metadata,

@@ -19,11 +19,12 @@ from patchmgr_registry.records import (
     ModelRecord,
     RemoteRecord,
     ScoreRecord,
+    SignatureRecord,
     TensorRecord,
     VersionRecord,
 )
 from patchmgr_registry.reference import Reference, check_tag
-from patchmgr_registry.rows import bases, editors, edits, events, names, versions
+from patchmgr_registry.rows import bases, editors, edits, events, names, signatures, versions
 from patchmgr_registry.rows import scores as score_rows
 
 if TYPE_CHECKING:
@@ -129,6 +130,14 @@ class Transaction(GenerationWrites):
         """
         version = None if digest is None else versions.version_id(self._connection, digest)
         score_rows.insert_scores(self._connection, version, scores)
+
+    def set_signature(self, digest: str, signature: SignatureRecord) -> None:
+        """Give a version a signature whose blob is stored; an earlier one goes.
+
+        Raises:
+            NotFoundError: there is no such version.
+        """
+        signatures.set_signature(self._connection, digest, signature)
 
     def tag(self, reference: Reference | str, name: str, *, move: bool = False) -> VersionRecord:
         """Tag a version.

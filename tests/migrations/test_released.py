@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError as BrokenRule
 
 import patchmgr_migrations
 from patchmgr_migrations import triggers
-from patchmgr_registry import Registry, ScoreRecord
+from patchmgr_registry import Registry, ScoreRecord, SignatureRecord
 from patchmgr_registry.schema import metadata
 
 RELEASED = {path.stem.removeprefix("released_"): path for path in Path(__file__).parent.glob("released_*.db")}
@@ -84,4 +84,15 @@ def test_messages_of_old_versions_can_be_searched(home):
         version = registry.version("fact-fixes@stable")
         word = version.message.split()[0]
         assert [hit.digest for hit in registry.search_messages(word)] == [version.digest]
+        assert registry.check_database() == ()
+
+
+def test_versions_of_old_databases_can_be_signed(home):
+    signature = SignatureRecord("7" * 64, 1200, "2026-03-04T05:06:07.000000Z")
+    with Registry.open(home) as registry:
+        assert registry.signatures() == {}
+        with registry.begin() as tx:
+            tx.set_signature("d" * 64, signature)
+            tx.commit()
+        assert registry.signature("d" * 64) == signature
         assert registry.check_database() == ()

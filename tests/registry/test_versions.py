@@ -6,7 +6,7 @@ import pytest
 
 from patchmgr.errors import ConflictError, NotFoundError, UsageError
 from patchmgr.request import EditRequest, Probe
-from patchmgr_registry import NumberTakenError, Reference, Result
+from patchmgr_registry import NumberTakenError, Reference, Result, SignatureRecord, timestamp
 
 
 @pytest.fixture
@@ -236,3 +236,23 @@ def test_packages_are_named_and_listed_in_order(registry, make_version):
     assert registry.package_names() == ("a", "b", "c")
     assert [(p.name, p.n_versions, p.latest.number) for p in registry.packages(limit=2)] == [("a", 2, 2), ("b", 1, 1)]
     assert registry.tagged() == {"a": {"good": 1}}
+
+
+def test_a_version_has_one_signature_and_its_blob_is_kept(registry, make_version):
+    version, other = make_version(), make_version("other")
+    first, second = SignatureRecord("1" * 64, 900, timestamp()), SignatureRecord("2" * 64, 901, timestamp())
+    with registry.begin() as tx:
+        tx.add_version(version)
+        tx.add_version(other)
+        tx.set_signature(version.digest, first)
+        tx.commit()
+    assert registry.signature(version.digest) == first
+    assert registry.signature(other.digest) is None
+    assert first.sha256 in registry.blob_digests()
+    with registry.begin() as tx:
+        tx.set_signature(version.digest, second)
+        tx.commit()
+    assert registry.signatures() == {version.digest: second}
+    assert registry.blob_digests() >= {second.sha256} and first.sha256 not in registry.blob_digests()
+    with pytest.raises(NotFoundError), registry.begin() as tx:
+        tx.set_signature("0" * 64, first)
