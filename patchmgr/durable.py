@@ -55,7 +55,7 @@ def sync_file(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def store_file(data: bytes, destination: Path, *, what: str) -> None:
+def store_file(data: bytes, destination: Path, *, what: str, mode: int = 0o644) -> None:
     """Write a file in one step: it is there as a whole afterwards, or as it was before.
 
     Raises:
@@ -69,7 +69,7 @@ def store_file(data: bytes, destination: Path, *, what: str) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.chmod(0o644)
+            temporary.chmod(mode)
             temporary.replace(destination)
             sync_folder(destination.parent)
         finally:

@@ -93,6 +93,9 @@ def edit(
     dtype: EditDtypeOpt = "auto",
     device_map: DeviceMapOpt = None,
     license: Annotated[str | None, typer.Option(metavar="SPDX", help="Licence of the package.")] = None,
+    withhold: Annotated[
+        bool, typer.Option("--withhold-edits", help="Keep the texts: the package carries salted digests of them.")
+    ] = False,
     require: RequireOpt = None,
     message: MessageOpt = "",
     dry_run: DryRunOpt = False,
@@ -118,6 +121,7 @@ def edit(
         "editor": editor,
         "corpus": corpus,
         "license": license,
+        "withhold": withhold,
         "message": message,
         "require": tuple(require or ()),
         "forget": tuple(forget or ()),

@@ -26,6 +26,7 @@ from patchmgr.manager.packages import register
 from patchmgr.manager.remaking.alike import taken_over
 from patchmgr.manager.states import ModelState, read_state, stack_of
 from patchmgr.manager.stats import check_corpus
+from patchmgr.manager.withholding import withhold_edits
 from patchmgr.manager.workpiece import make
 from patchmgr.methods.contract import Method, MethodParameters
 from patchmgr.ops import stack as stacks
@@ -189,6 +190,8 @@ def parse_parameters(method: Method | Trainer, given: Mapping[str, Any]) -> Meth
 
 
 def _check_needs(method: Method, order: EditOrder) -> None:
+    if order.withhold and method.kind == "memory":
+        raise UsageError(f"a memory of {method.name} holds its edits", hint="they cannot be withheld from it")
     if order.forget and method.kind != "memory":
         raise UsageError(f"{method.name} keeps no memory to forget from", hint="leave --forget out")
     if not order.requests and not order.forget:
@@ -212,6 +215,8 @@ def store(manager: Manager, model: str, workpiece: Workpiece, order: EditOrder, 
     enforce(gates, hint="nothing was stored; try other parameters")
     number = manager.registry.next_number(order.name)
     about = [EventObject("model", model, workpiece.draft.parent.root), *order.origins]
+    if order.withhold:
+        workpiece = withhold_edits(manager, workpiece, folder)
     while True:
         before = number - 1 or None if order.continues is None else order.continues.number
         draft = workpiece.draft.model_copy(update={"version": number, "parent_version": before})

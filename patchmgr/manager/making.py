@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from patchmgr.base.shards import known_shards
 from patchmgr.manager.editors.use import ARTEFACT
 from patchmgr.manager.order import EditOrder
 from patchmgr.manager.parent import Parent
@@ -78,6 +79,7 @@ def base_record(base: RegisteredBase) -> BaseRecord:
         fingerprint=base.fingerprint,
         config_sha256=base.config_sha256,
         tokenizer_sha256=base.tokenizer_sha256,
+        shards=known_shards(Path(base.folder)),
     )
 
 

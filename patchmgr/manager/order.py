@@ -78,6 +78,8 @@ class EditOrder:
     """What the event is called."""
     measure: int | None = None
     """Measure at most so many edits, drawn by relation with the seed; None: all that are new."""
+    withhold: bool = False
+    """The package carries digests of its edits and not their texts."""
     require: tuple[str, ...] = ()
     """What its scores must be to be stored, such as ``reliability>=0.95``."""
     device: str = "cpu"

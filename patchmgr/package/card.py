@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from patchmgr.canonical import sha256_hex
+from patchmgr.package.card_metadata import cited, front_matter
 from patchmgr.package.manifest import Manifest, MemoryRecord
 from patchmgr.package.scores import Score
 from patchmgr.request import EditRequest, dump_requests
@@ -12,41 +13,52 @@ from patchmgr.request import EditRequest, dump_requests
 _SHOWN_EDITS = 20
 
 
-def render_card(manifest: Manifest, requests: Sequence[EditRequest], scores: Sequence[Score]) -> str:
-    """Markdown with the metadata that the Hub reads in front."""
+def render_card(
+    manifest: Manifest,
+    requests: Sequence[EditRequest],
+    scores: Sequence[Score],
+    *,
+    repo_id: str | None = None,
+    papers: Sequence[str] = (),
+    adapter: bool = False,
+) -> str:
+    """Markdown with the metadata that the Hub reads in front.
+
+    Args:
+        manifest: of the package.
+        requests: its edits; none where their author withheld them.
+        scores: of the package.
+        repo_id: where the Hub has it; None: it is not there.
+        papers: what its method is cited by.
+        adapter: whether a PEFT adapter with the same effect lies beside it.
+    """
     parts = [
-        _front_matter(manifest),
+        front_matter(manifest, scores, papers=papers, adapter=adapter),
         f"# {manifest.name} v{manifest.version}\n",
         f"{manifest.message}\n" if manifest.message else "",
-        _made(manifest),
+        _made(manifest, papers),
         _edits(manifest, requests),
         _scores(scores, requests),
         _memory(manifest.memory) if manifest.memory else _tensors(manifest),
-        _use(manifest),
+        _use(manifest, repo_id),
+        _adapter(manifest, repo_id) if adapter and repo_id else "",
     ]
     return "\n".join(part for part in parts if part)
 
 
-def _front_matter(manifest: Manifest) -> str:
-    lines = ["---", "library_name: patchmgr", "base_model_relation: adapter"]
-    if "/" in manifest.base.source and ":" not in manifest.base.source:
-        lines.append(f"base_model: {manifest.base.source}")
-    if manifest.license:
-        lines.append(f"license: {manifest.license}")
-    lines += ["tags:", "- patchmgr", "- model-editing", "- knowledge-editing", f"- {manifest.method.name}", "---", ""]
-    return "\n".join(lines)
-
-
-def _made(manifest: Manifest) -> str:
+def _made(manifest: Manifest, papers: Sequence[str]) -> str:
     parent = f"a stack of {len(manifest.parent.packages)}" if manifest.parent.packages else "the pristine base"
     return (
         f"An edit package made by {manifest.author} on {manifest.created} with {manifest.method.name} "
         f"{manifest.method.version}, on {parent} of `{manifest.base.source}` "
-        f"(fingerprint `{manifest.base.fingerprint[:12]}`).\n"
+        f"(fingerprint `{manifest.base.fingerprint[:12]}`)."
+        f"{f' The method: {cited(papers)}.' if papers else ''}\n"
     )
 
 
 def _edits(manifest: Manifest, requests: Sequence[EditRequest]) -> str:
+    if not requests:
+        return f"## Edits ({manifest.n_edits})\n\nTheir author withheld the texts; `edits.jsonl` commits to them.\n"
     lines = [f"## Edits ({manifest.n_edits})", "", "| prompt | was | now |", "|---|---|---|"]
     lines += [
         f"| {_cell(request.text)} | {_cell(request.target_true or '')} | {_cell(request.target_new)} |"
@@ -69,7 +81,7 @@ def _scores(scores: Sequence[Score], requests: Sequence[EditRequest]) -> str:
             sure = "" if score.low is None or score.high is None else f"{score.low:.3f} – {score.high:.3f}"
             lines.append(f"| {score.metric} | {score.protocol} | {score.n} | {was_text} | {score.value:.3f} | {sure} |")
     whole = sha256_hex(dump_requests(requests))
-    if any(score.dataset_sha256 != whole for score in scores):
+    if requests and any(score.dataset_sha256 != whole for score in scores):
         lines.append("\nMeasured on a part of the edits.")
     return "\n".join(lines) + "\n"
 
@@ -91,12 +103,22 @@ def _memory(memory: MemoryRecord) -> str:
     )
 
 
-def _use(manifest: Manifest) -> str:
+def _use(manifest: Manifest, repo_id: str | None) -> str:
+    reference = f"{repo_id}@v{manifest.version}" if repo_id else manifest.reference
     return (
         "## Use\n\n```console\n"
         f"patchmgr model add mymodel {manifest.base.source}\n"
-        f"patchmgr apply mymodel {manifest.reference}\n"
+        f"patchmgr apply mymodel {reference}\n"
         f"patchmgr revert mymodel {manifest.reference}\n```\n"
+    )
+
+
+def _adapter(manifest: Manifest, repo_id: str | None) -> str:
+    return (
+        "Without patchmgr, as a LoRA adapter: the same weights, rounded by the adapter's own arithmetic.\n\n```python\n"
+        "from peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n"
+        f'base = AutoModelForCausalLM.from_pretrained("{manifest.base.source}")\n'
+        f'model = PeftModel.from_pretrained(base, "{repo_id}", revision="v{manifest.version}")\n```\n'
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from patchmgr.base.header import DTYPE_BITS
 
@@ -19,6 +19,14 @@ class Section(BaseModel):
     """A frozen value that knows exactly its own fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    left_out: ClassVar[frozenset[str]] = frozenset()
+    """Fields that do not stand in the JSON when they are None; all others always do."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_left_out(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = whole(self)
+        return {name: value for name, value in fields.items() if value is not None or name not in self.left_out}
 
 
 def _utc(text: str) -> str:

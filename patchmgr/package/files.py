@@ -9,6 +9,9 @@ from patchmgr.canonical import sha256_file
 from patchmgr.errors import FormatError, IntegrityError
 from patchmgr.package.fields import FileRecord
 
+COMPANIONS = frozenset({"README.md", "model.sig", ".gitattributes", "adapter_config.json", "adapter_model.safetensors"})
+"""What may lie beside a package without being part of it: a card, a signature, and what the Hub and PEFT put there."""
+
 _AGAIN = "fetch it again"
 
 
@@ -38,10 +41,10 @@ def check_files(reference: str, manifest: str, listed: Mapping[str, FileRecord],
         files: where they lie, by path.
 
     Raises:
-        FormatError: there is one that it does not list.
+        FormatError: there is one that it does not list and that is no companion.
         IntegrityError: one is missing, or is not what its size and digest say; names the first.
     """
-    surplus = set(files) - set(listed)
+    surplus = set(files) - set(listed) - COMPANIONS
     if surplus:
         raise FormatError(f"{reference} holds {min(surplus)!r}, which {manifest} does not list")
     for name, record in listed.items():

@@ -25,6 +25,8 @@ KERNEL: Final = "exact-v1"
 class MethodRecord(Section):
     """Which method made the package, with all that decides its result."""
 
+    left_out = frozenset({"given"})
+
     name: str
     version: str
     parameters: Mapping[str, Any] = Field(default_factory=dict)
@@ -38,11 +40,15 @@ class MethodRecord(Section):
 class BaseRecord(Section):
     """The base that the package was made for: where it came from (informative) and what it is (binding)."""
 
+    left_out = frozenset({"shards"})
+
     source: str
     revision: str | None = None
     fingerprint: Sha256
     config_sha256: Sha256
     tokenizer_sha256: Sha256
+    shards: Mapping[InnerPath, Sha256] | None = None
+    """Digest of each safetensors file of a base from the Hub, which tells the same of its copies; None: not known."""
 
 
 class ParentRecord(Section):
@@ -76,6 +82,8 @@ class MemoryRecord(Section):
 
 class Manifest(Section):
     """Everything that a package says of itself."""
+
+    left_out = frozenset({"memory"})
 
     format_version: Literal[1] = FORMAT_VERSION
     name: Name
@@ -112,11 +120,8 @@ class Manifest(Section):
         return self
 
     def to_bytes(self) -> bytes:
-        """The canonical bytes of ``patch.json``; ``memory`` and ``given`` stand in those only that have them."""
-        absent: dict[str, Any] = {"memory": True} if self.memory is None else {}
-        if self.method.given is None:
-            absent["method"] = {"given"}
-        return canonical_json(self.model_dump(mode="json", exclude=absent))
+        """The canonical bytes of ``patch.json``."""
+        return canonical_json(self.model_dump(mode="json"))
 
     @property
     def digest(self) -> str:

@@ -12,6 +12,7 @@ from patchmgr.errors import FormatError, NotFoundError, RequestError
 from patchmgr.package.files import check_files, plain_files
 from patchmgr.package.manifest import Manifest, parse_manifest
 from patchmgr.package.scores import Score, parse_scores
+from patchmgr.package.withheld import count_commitments
 from patchmgr.request import EditRequest, parse_requests
 
 if TYPE_CHECKING:  # numpy comes with these, and whoever only reads manifests needs none
@@ -64,23 +65,27 @@ class EditPackage:
             raise FormatError(
                 f"{manifest.reference} has no {EDITS}", hint="a package carries the edits it was made from"
             )
-        listed = {name: path for name, path in files.items() if name != SIGNATURE}
-        check_files(manifest.reference, MANIFEST, manifest.files, listed)
+        check_files(manifest.reference, MANIFEST, manifest.files, files)
         return cls(manifest, dict(files))
 
     @cached_property
     def requests(self) -> tuple[EditRequest, ...]:
-        """The edits.
+        """The edits; none where the author withheld them.
 
         Raises:
             FormatError: a line is malformed, or the manifest says another number of edits.
         """
-        try:
-            requests = parse_requests(self.files[EDITS].read_bytes(), name=f"{self.manifest.reference}/{EDITS}")
-        except RequestError as error:
-            raise FormatError(error.message, hint="the package was not written by patchmgr; do not use it") from None
-        if len(requests) != self.manifest.n_edits:
-            raise FormatError(f"{EDITS} holds {len(requests)} edits, patch.json says {self.manifest.n_edits}")
+        data, where = self.files[EDITS].read_bytes(), f"{self.manifest.reference}/{EDITS}"
+        requests: tuple[EditRequest, ...] = ()
+        n_edits = count_commitments(data, where=where)
+        if n_edits is None:
+            try:
+                requests = parse_requests(data, name=where)
+            except RequestError as error:
+                raise FormatError(error.message, hint="it was not written by patchmgr; do not use it") from None
+            n_edits = len(requests)
+        if n_edits != self.manifest.n_edits:
+            raise FormatError(f"{EDITS} holds {n_edits} edits, patch.json says {self.manifest.n_edits}")
         return requests
 
     @cached_property

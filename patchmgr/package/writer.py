@@ -12,9 +12,10 @@ from patchmgr.canonical import sha256_file
 from patchmgr.package.card import render_card
 from patchmgr.package.encodings.contract import Array, Delta, Encoding
 from patchmgr.package.fields import FileRecord
+from patchmgr.package.files import COMPANIONS
 from patchmgr.package.manifest import Manifest
 from patchmgr.package.memory.bundle import MemoryDraft, write_bundle
-from patchmgr.package.reader import CARD, EDITS, MANIFEST, SCORES, SIGNATURE, STATE, WEIGHTS
+from patchmgr.package.reader import CARD, EDITS, MANIFEST, SCORES, STATE, WEIGHTS
 from patchmgr.package.scores import Score, dump_scores
 from patchmgr.request import EditRequest, dump_requests
 
@@ -66,7 +67,7 @@ def seal(folder: Path, draft: Manifest, requests: Sequence[EditRequest], scores:
     files = {
         name: FileRecord(size_bytes=(folder / name).stat().st_size, sha256=sha256_file(folder / name))
         for name in sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-        if name not in (MANIFEST, SIGNATURE)
+        if name != MANIFEST and name not in COMPANIONS
     }
     manifest = draft.model_copy(update={"files": files})
     (folder / MANIFEST).write_bytes(manifest.to_bytes())

@@ -14,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
+COMPANIONS = {"README.md", "model.sig", ".gitattributes", "adapter_config.json", "adapter_model.safetensors"}
 CONFIG_FILES = ["config.json", "generation_config.json"]
 TOKENIZER_FILES = [
     "added_tokens.json", "chat_template.jinja", "chat_template.json", "merges.txt", "special_tokens_map.json",
@@ -74,7 +75,7 @@ def read_package(folder: Path) -> dict[str, Any]:
     require(canonical_bytes(manifest) == raw, "patch.json is canonical")
     require(manifest["format_version"] == 1, "format version 1")
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    require(there - {"patch.json", "model.sig"} == set(manifest["files"]), "the files are those listed")
+    require(there - {"patch.json"} - COMPANIONS == set(manifest["files"]) - COMPANIONS, "the files are those listed")
     for name, record in manifest["files"].items():
         data = (folder / name).read_bytes()
         require(len(data) == record["size_bytes"] and sha256(data) == record["sha256"], f"{name} is as listed")
