@@ -26,7 +26,7 @@ class Validated:
     calibrated: Calibrated
 
     def rank(self, part: str) -> tuple[float, float]:
-        """How good a part, ``routing`` or ``answering``, is, the larger the better; the parts share no weight, so each is best when it is best."""
+        """How good ``routing`` or ``answering`` is, the larger the better; no weight is in both: each has its best."""
         if part == "routing":
             return self.figures["balanced_accuracy"], self.figures["auc"]
         return self.figures.get("es", 0.0), 0.0
