@@ -14,6 +14,7 @@
     ├── IntegrityError            6   bytes that are not what their digest says, or a malformed file
     │   └── FormatError           6   a file that cannot be read as what it claims to be
     ├── BusyError                 7   another process is changing the same thing
+    ├── HubError                  1   the Hub cannot be reached, or refuses
     └── StorageError              1   the disk is full, read-only or failing
 
 A message is one sentence that says what and which; ``hint`` is the next step. Only :mod:`patchmgr.cli.main` catches
@@ -114,6 +115,12 @@ class BusyError(PatchmgrError):
 
     exit_code = 7
     kind = "busy"
+
+
+class HubError(PatchmgrError):
+    """The Hub cannot be reached, or refuses what it was asked."""
+
+    kind = "hub"
 
 
 class StorageError(PatchmgrError):

@@ -36,7 +36,7 @@ def find_source(text: str, revision: str | None) -> Source:
         return Source(folder.resolve().name, None, folder.resolve())
     if text.startswith((".", "/", "~")) or text.count("/") > 1:
         raise NotFoundError(f"there is no folder {text!r}", hint="give a checkpoint folder, org/name, or demo:atlas")
-    from patchmgr.hub import fetch_base
+    from patchmgr.hub.bases import fetch_base
 
     fetched = fetch_base(text, revision)
     return Source(text, fetched.revision, fetched.folder)

@@ -1,0 +1,149 @@
+"""The Hub's own client, and its failures in words.
+
+``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HOME`` and ``HF_HUB_OFFLINE`` are honoured, because the client reads them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+from patchmgr import __version__
+from patchmgr.errors import ConflictError, HubError, NotFoundError, PatchmgrError, StorageError, UsageError
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+_T = TypeVar("_T")
+_LOGIN = "`hf auth login`, or set HF_TOKEN"
+
+
+def client() -> HfApi:
+    """The client as the settings of this machine have it."""
+    from huggingface_hub import HfApi
+
+    return HfApi(library_name="patchmgr", library_version=__version__)
+
+
+def is_offline() -> bool:
+    """Whether the user said that no network is to be used."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+@contextlib.contextmanager
+def asking(repo_id: str, revision: str | None = None) -> Iterator[None]:
+    """Turn every expected failure of the Hub and of the way there into words.
+
+    Args:
+        repo_id: the repository that is asked about.
+        revision: the branch, tag or commit; for messages.
+
+    Raises:
+        UsageError: the id cannot be one.
+        NotFoundError: no such repository, revision or file, or no access to it.
+        ConflictError: the repository was changed meanwhile.
+        HubError: it cannot be reached, or refuses.
+        StorageError: its cache cannot be written.
+    """
+    from httpx2 import HTTPError
+    from huggingface_hub import errors as hf
+
+    where = f"{repo_id}@{revision}" if revision else repo_id
+    try:
+        yield
+    except PatchmgrError:
+        raise
+    except hf.HFValidationError:
+        raise UsageError(f"{repo_id!r} is no id of a repository on the Hub", hint="write org/name") from None
+    except hf.GatedRepoError:
+        raise NotFoundError(
+            f"{repo_id} is gated and this account has no access",
+            hint=f"accept its terms on its page, then {_LOGIN}, and run this again",
+        ) from None
+    except hf.RevisionNotFoundError:
+        raise NotFoundError(f"{repo_id} has no revision {revision!r}", hint="name a version, tag or commit") from None
+    except hf.RepositoryNotFoundError:
+        raise NotFoundError(
+            f"the Hub has no repository {repo_id!r}, or it is private", hint=f"check the id; to see your own, {_LOGIN}"
+        ) from None
+    except hf.RemoteEntryNotFoundError as error:
+        raise NotFoundError(f"{where} lacks a file: {_first_line(error)}") from None
+    except hf.HfHubHTTPError as error:
+        raise _refused(where, error) from None
+    except (
+        hf.LocalEntryNotFoundError, hf.OfflineModeIsEnabled, hf.RevisionResolutionError, HTTPError, ConnectionError,
+        TimeoutError,
+    ) as error:  # fmt: skip
+        raise _unreachable(where, error) from None
+    except RuntimeError as error:  # the client says so of an upload, and of what its transport to Xet could not do
+        raise HubError(f"{where}: {_chain(error)}", hint="run it again; what was sent is not sent twice") from None
+    except OSError as error:
+        raise StorageError(f"cannot store {where} in the Hub's cache: {error}", hint="see HF_HOME") from error
+
+
+def with_xet_or_without(call: Callable[[], _T]) -> _T:
+    """Call, and call again without Xet where the Hub does not speak it: self-hosted ones often do not.
+
+    The client does not negotiate: it fails on the missing route.
+    """
+    from huggingface_hub import constants
+
+    try:
+        return call()
+    except (RuntimeError, ConnectionError, OSError) as error:
+        if constants.HF_HUB_DISABLE_XET or not _lacks_xet(error):
+            raise
+    constants.HF_HUB_DISABLE_XET = True
+    try:
+        return call()
+    finally:
+        constants.HF_HUB_DISABLE_XET = False
+
+
+def _lacks_xet(error: BaseException) -> bool:
+    text = _chain(error)
+    return "404" in text and "xet-" in text
+
+
+def _refused(where: str, error: HfHubHTTPError) -> PatchmgrError:
+    status, said = error.response.status_code, error.server_message or _first_line(error)
+    if status == 401:
+        return NotFoundError(f"the Hub does not know this account ({where})", hint=_LOGIN)
+    if status == 403:
+        return NotFoundError(f"this account may not do that with {where} ({said})", hint=f"ask its owner, or {_LOGIN}")
+    if status in (409, 412):
+        return ConflictError(f"{where} was changed by somebody else meanwhile", hint="run it again")
+    if status == 400:
+        return HubError(f"the Hub refuses what was sent to {where}: {said}")
+    if status == 429:
+        return HubError(f"the Hub asks for patience ({where})", hint="run it again in a few minutes")
+    return HubError(f"the Hub answered {status} for {where} ({said})", hint="run it again; nothing is half done")
+
+
+def _unreachable(where: str, error: Exception) -> HubError:
+    if is_offline():
+        return HubError(
+            f"{where} is not in the Hub's cache and HF_HUB_OFFLINE is set", hint="unset it, or give a local folder"
+        )
+    return HubError(
+        f"{where} is not in the Hub's cache and the Hub cannot be reached ({_first_line(error)})",
+        hint="check the network, HF_ENDPOINT and HF_HUB_OFFLINE, or give a local folder",
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:160] if text else type(error).__name__
+
+
+def _chain(error: BaseException | None) -> str:
+    """What an error and those that led to it say."""
+    said = []
+    while error is not None:
+        said.append(_first_line(error))
+        error = error.__cause__ or error.__context__
+    return " · ".join(dict.fromkeys(said))[:400]

@@ -1,0 +1,143 @@
+"""Files of a repository at one commit: what it lists is looked at first, and only what a manifest names is fetched.
+
+A manifest is small and comes first. The Hub tells size and digest of every other file, so what is not as the manifest
+says is refused before it is downloaded. Whoever reads the files afterwards checks every byte again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from patchmgr.durable import storing
+from patchmgr.errors import FormatError, IntegrityError, NotFoundError
+from patchmgr.hub.client import asking, client, is_offline, with_xet_or_without
+from patchmgr.package.fields import FileRecord
+from patchmgr.package.files import COMPANIONS
+
+MOST_MANIFEST_BYTES = 64 * 2**20
+"""No manifest is larger; one of 10,000 touched tensors takes 6 MB."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A repository at one commit, with its manifest."""
+
+    repo_id: str
+    commit: str
+    manifest_name: str
+    manifest: bytes
+    files: Mapping[str, RemoteFile] = field(default_factory=dict)
+    """What the Hub lists there; empty: offline, where only the cache is known."""
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """What the Hub says of a file."""
+
+    size_bytes: int
+    sha256: str | None
+    """None where the Hub does not tell: of small files."""
+
+
+def open_snapshot(repo_id: str, revision: str, manifest_name: str) -> Snapshot:
+    """A repository at a revision; its manifest is fetched, nothing else is.
+
+    Raises:
+        NotFoundError: no such repository or revision, or it has no such manifest.
+        FormatError: the manifest is larger than any.
+        HubError: the Hub cannot be reached.
+    """
+    with asking(repo_id, revision):
+        resolved = client().resolve_revision(repo_id, revision=revision, local_files_only=is_offline())
+        commit = str(resolved.resolved)
+        files = {} if is_offline() else _listed(repo_id, commit)
+        if files and manifest_name not in files:
+            raise NotFoundError(
+                f"{repo_id} at {revision} has no {manifest_name}, so it is nothing of patchmgr's",
+                hint="see `patchmgr search --remote`",
+            )
+        if files and files[manifest_name].size_bytes > MOST_MANIFEST_BYTES:
+            raise FormatError(f"{manifest_name} of {repo_id} takes {files[manifest_name].size_bytes} bytes")
+        path = client().hf_hub_download(repo_id, manifest_name, revision=commit, local_files_only=is_offline())
+        return Snapshot(repo_id, commit, manifest_name, Path(path).read_bytes(), files)
+
+
+def check_listed(snapshot: Snapshot, wanted: Mapping[str, FileRecord]) -> None:
+    """Make sure that a repository has what its manifest names, and nothing beside it but companions.
+
+    Raises:
+        FormatError: it has more.
+        IntegrityError: it lacks a file, or has one of another size or digest; names the first.
+    """
+    if not snapshot.files:
+        return
+    where = f"{snapshot.repo_id} at {snapshot.commit[:12]}"
+    surplus = set(snapshot.files) - set(wanted) - COMPANIONS - {snapshot.manifest_name}
+    if surplus:
+        raise FormatError(f"{where} holds {min(surplus)!r}, which {snapshot.manifest_name} does not list")
+    for name, record in wanted.items():
+        found = snapshot.files.get(name)
+        if found is None:
+            raise IntegrityError(f"{where} lacks {name}, which {snapshot.manifest_name} lists")
+        if found.size_bytes != record.size_bytes or found.sha256 not in (None, record.sha256):
+            raise IntegrityError(
+                f"{where}: {name} is not what {snapshot.manifest_name} says",
+                hint="it was changed after the package was made; do not use it",
+            )
+
+
+def fetch_files(snapshot: Snapshot, names: Collection[str], folder: Path) -> None:
+    """Put the manifest and these files into a folder, as plain files; what the cache has is not downloaded.
+
+    Args:
+        snapshot: of the repository.
+        names: of files in it.
+        folder: where to; it exists.
+
+    Raises:
+        NotFoundError: a file is not there.
+        HubError: the Hub cannot be reached.
+        StorageError: the disk is full, read-only or failing.
+    """
+    repo_id, commit = snapshot.repo_id, snapshot.commit
+
+    def download() -> str:
+        patterns = [glob.escape(name) for name in (snapshot.manifest_name, *names)]
+        return str(
+            client().snapshot_download(repo_id, revision=commit, allow_patterns=patterns, local_files_only=is_offline())
+        )
+
+    with asking(repo_id, commit):
+        cached = Path(with_xet_or_without(download))
+    with storing(f"{repo_id} in {folder}"):
+        for name in names:
+            _place(cached / name, folder / name, repo_id)
+        (folder / snapshot.manifest_name).write_bytes(snapshot.manifest)
+
+
+def _place(cached: Path, place: Path, repo_id: str) -> None:
+    """A file of the cache as a plain one: linked hard where the file system can, for nobody writes to either."""
+    source = Path(os.path.realpath(cached))
+    if not source.is_file():
+        raise NotFoundError(f"{repo_id} has no {cached.name}", hint="fetch it again, online")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):
+        os.link(source, place)
+        return
+    shutil.copyfile(source, place)
+
+
+def _listed(repo_id: str, commit: str) -> dict[str, RemoteFile]:
+    from huggingface_hub.hf_api import RepoFile
+
+    return {
+        entry.path: RemoteFile(entry.size, entry.lfs.sha256 if entry.lfs else None)
+        for entry in client().list_repo_tree(repo_id, revision=commit, recursive=True)
+        if isinstance(entry, RepoFile)
+    }
