@@ -99,7 +99,7 @@ def _weights(
     if current and state.generation.folder is not None and state.folder.is_dir():
         check_current(manager, state)
         return load_model(state.folder, state.root, dtype=dtype, device=device)
-    after = state.generation.tensors if current else known_results(manager, state, stack)
+    after = state.generation.tensors if current else known_results(manager, state.record.base.key, stack)
     sums = collect(_opened(manager, stack, references), manager.plugins.encodings, state.base)
     memories = stacks.memory_roots(stack)
     return load_state(state.base, state.fingerprint, sums, after=after, memories=memories, dtype=dtype, device=device)

@@ -18,7 +18,7 @@ from patchmgr.ops.sums import collect
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
-    from patchmgr_registry import GenerationRecord
+    from patchmgr_registry import BaseKey, GenerationRecord
 
 LOOKED_AT = 20
 """Generations that are looked at for files to keep, the newest first."""
@@ -43,7 +43,7 @@ def make_recipe(
         state.base,
         sums,
         before={name: state.fingerprint.tensors[name].sha256 for name in sums},
-        after=known_results(manager, state, stack),
+        after=known_results(manager, state.record.base.key, stack),
         kept=kept,
         memories=open_packages(manager, stacks.memories(stack)),
         links=links,
@@ -66,9 +66,9 @@ def find_kept(manager: Manager, state: ModelState, stack: Stack) -> Mapping[str,
     return kept
 
 
-def known_results(manager: Manager, state: ModelState, stack: Stack) -> Mapping[str, str]:
+def known_results(manager: Manager, base: BaseKey, stack: Stack) -> Mapping[str, str]:
     """Digests that the touched tensors must have: as the same stack had them before, or as its last package says."""
-    before = manager.registry.same_stack(state.record.base.key, stacks.digests(stack))
+    before = manager.registry.same_stack(base, stacks.digests(stack))
     if before is not None:
         return before.tensors
     for package in stack:

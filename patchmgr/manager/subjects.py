@@ -136,7 +136,7 @@ def _of_package(manager: Manager, text: str) -> Subject:
     package = _in_folder(text) if is_folder(text) else open_version(manager, manager.registry.version(text))
     manifest = package.manifest
     registered = manager.registry.version_by_digest(manifest.digest)
-    record = _model_on(manager, manifest)
+    record = model_on(manager, manifest)
     known = registered_fingerprint(manager, record.base)
     missing = [digest for digest in manifest.parent.packages if manager.registry.version_by_digest(digest) is None]
     if missing:
@@ -164,7 +164,7 @@ def _in_folder(text: str) -> EditPackage:
     return EditPackage.read(folder_of(text))
 
 
-def _model_on(manager: Manager, manifest: Manifest) -> ModelRecord:
+def model_on(manager: Manager, manifest: Manifest) -> ModelRecord:
     """A model on the base that a package was made for; any will do, for they share its bytes."""
     for record in manager.registry.models():
         base = record.base

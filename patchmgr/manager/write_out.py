@@ -59,7 +59,7 @@ def write_out(
         PatchmgrError: as for :func:`patchmgr.manager.change.apply`.
     """
     state = read_state(manager, model)
-    destination = _new_folder(manager, state, destination)
+    destination = new_place(manager, state.base.folder, destination)
     adopt_folders(manager, references)
     stack = _wanted(manager, state, references, allow_conflicts=allow_conflicts).stack
     kept = _kept(manager, state, stack, destination) if links else {}
@@ -93,7 +93,7 @@ def plan_out(
 ) -> Plan:
     """What :func:`write_out` would write; its payloads are not read."""
     state = read_state(manager, model)
-    destination = _new_folder(manager, state, destination)
+    destination = new_place(manager, state.base.folder, destination)
     change = _wanted(manager, state, references)
     kept = _kept(manager, state, change.stack, destination) if links else {}
     return make_plan(state.base, change, kept, links=links)
@@ -114,11 +114,11 @@ def _kept(manager: Manager, state: ModelState, stack: Stack, destination: Path) 
     return {file: found for file, found in kept.items() if found.path.stat().st_dev == standing.stat().st_dev}
 
 
-def _new_folder(manager: Manager, state: ModelState, destination: Path) -> Path:
+def new_place(manager: Manager, base: Path, destination: Path) -> Path:
     """The folder to make, every link in its path followed; what would end badly is refused before the work is done."""
     folder = Path(os.path.realpath(folder_of(str(destination))))
     new = "name a new folder, or an empty one"
-    for inside, whose in ((manager.settings.home, "patchmgr's own folder"), (state.base.folder, "the base's folder")):
+    for inside, whose in ((manager.settings.home, "patchmgr's own folder"), (base, "the base's folder")):
         if folder.is_relative_to(os.path.realpath(inside)):
             raise ConflictError(f"{folder} lies in {whose}", hint="name a new folder elsewhere")
     blocking = next((path for path in folder.parents if path.exists() and not path.is_dir()), None)

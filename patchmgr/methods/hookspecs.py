@@ -14,6 +14,7 @@ import pluggy
 if TYPE_CHECKING:
     import typer
 
+    from patchmgr.exporters.contract import Exporter
     from patchmgr.methods.contract import Method, Statistics
     from patchmgr.methods.runtime import MemoryRuntime
     from patchmgr.methods.training import Trainer
@@ -60,6 +61,11 @@ def patchmgr_register_runtimes(register: Callable[[MemoryRuntime], None]) -> Non
 @hookspec
 def patchmgr_register_trainers(register: Callable[[Trainer], None]) -> None:
     """Call ``register(trainer)`` for every method whose edits use a trained editor; its name is the method's."""
+
+
+@hookspec
+def patchmgr_register_exporters(register: Callable[[Exporter], None]) -> None:
+    """Call ``register(exporter)`` for every form that states are exported in."""
 
 
 @hookspec

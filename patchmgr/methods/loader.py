@@ -17,6 +17,7 @@ from patchmgr.methods import hookspecs
 if TYPE_CHECKING:
     import typer
 
+    from patchmgr.exporters.contract import Exporter
     from patchmgr.methods.contract import Method
     from patchmgr.methods.runtime import MemoryRuntime
     from patchmgr.methods.training import Trainer
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 GROUP = "patchmgr"
 LIMIT_VARIABLE = "PATCHMGR_LOAD_PLUGINS"
-_KINDS = ("methods", "encodings", "metrics", "readers", "runtimes", "trainers")
+_KINDS = ("methods", "encodings", "metrics", "readers", "runtimes", "trainers", "exporters")
 """What plugins register, each by the hook of its name."""
 
 
@@ -53,6 +54,7 @@ class Plugins:
     readers: Mapping[str, Reader] = field(default_factory=dict)
     runtimes: Mapping[str, MemoryRuntime] = field(default_factory=dict)
     trainers: Mapping[str, Trainer] = field(default_factory=dict)
+    exporters: Mapping[str, Exporter] = field(default_factory=dict)
     reports: tuple[PluginReport, ...] = field(default=())
 
     def method(self, name: str) -> Method:
@@ -80,6 +82,17 @@ class Plugins:
             known = ", ".join(sorted(self.trainers)) or "none"
             raise UsageError(f"{method} needs no training", hint=f"trained before they edit: {known}")
         return self.trainers[method]
+
+    def exporter(self, name: str) -> Exporter:
+        """An exporter by name.
+
+        Raises:
+            UsageError: no loaded plugin brings it; names those that are known.
+        """
+        if name not in self.exporters:
+            known = ", ".join(sorted(self.exporters)) or "none"
+            raise UsageError(f"nothing is exported to {name!r}", hint=f"known: {known}")
+        return self.exporters[name]
 
     def runtime(self, name: str, *, wanted_by: str) -> MemoryRuntime:
         """A memory runtime by name.
@@ -120,12 +133,13 @@ def load_plugins() -> Plugins:
         for kind, things in brought.items():
             known[kind].update(things)
 
-    from patchmgr import metrics, readers
+    from patchmgr import exporters, metrics, readers
     from patchmgr.package import encodings
 
     admit(encodings, "patchmgr-encodings")
     admit(metrics, "patchmgr-metrics")
     admit(readers, "patchmgr-readers")
+    admit(exporters, "patchmgr-exporters")
     reports = _load_all(admit)
     return Plugins(manager, **known, reports=reports)
 

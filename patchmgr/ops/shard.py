@@ -104,7 +104,7 @@ class Shard:
     def _sum(self, entry: TensorEntry, hand: Hand, advance: Advance) -> None:
         old, new = hashlib.sha256(), hashlib.sha256()
         with SpanWriter(self._file, entry.start + self._shift, hand.buffer) as writer:
-            for stored, block in _summed(hand.reader, self._source, entry, self._sums):
+            for stored, block in summed_spans(hand.reader, self._source, entry, self._sums):
                 old.update(stored)
                 new.update(block)
                 writer.write(block)
@@ -113,10 +113,10 @@ class Shard:
         self.results[entry.name] = new.hexdigest()
 
 
-def _summed(
+def summed_spans(
     reader: BlockReader, source: Path, entry: TensorEntry, sums: Sums
 ) -> Iterator[tuple[memoryview, memoryview]]:
-    """Stored bytes and bytes of the sum, block by block; the next block overwrites them."""
+    """One tensor's stored bytes and bytes of the sum, block by block; the next block overwrites them."""
     replacements, additive = parted(sums[entry.name])
     total = TensorSum(entry.dtype, entry.shape, additive, name=entry.name) if additive else None
     step = total.block_rows * total.row_bytes if total else BLOCK_BYTES

@@ -1,0 +1,80 @@
+"""The model card of an exported adapter: what it is made of, how exact it is, and how it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from patchmgr.package.manifest import BaseRecord, Manifest
+
+CARD = "README.md"
+
+
+def render_card(
+    name: str, base: BaseRecord, stack: Sequence[Manifest], errors: Mapping[str, float], rank: int, dtype: str
+) -> str:
+    """Markdown with the metadata that the Hub reads in front.
+
+    Args:
+        name: of what was exported.
+        base: what the adapter goes on.
+        stack: the packages in it, in order.
+        errors: relative error of each module's change; 0 where it is exact.
+        rank: of the adapter.
+        dtype: what its factors are stored in.
+    """
+    lossy = any(errors.values())
+    revision = f" at `{base.revision}`" if base.revision else ""
+    parts = [
+        _front_matter(base, stack, lossy=lossy),
+        f"# {name} as a LoRA adapter\n",
+        f"{_exactness(errors, dtype)} Rank {rank}, α = {rank}, so the scale is 1. It goes on "
+        f"`{base.source}`{revision} (fingerprint `{base.fingerprint[:12]}`).\n",
+        _packages(stack),
+        _errors(errors) if lossy else "",
+        _use(base),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _front_matter(base: BaseRecord, stack: Sequence[Manifest], *, lossy: bool) -> str:
+    lines = ["---", "library_name: peft", "base_model_relation: adapter", "pipeline_tag: text-generation"]
+    if "/" in base.source and ":" not in base.source:
+        lines.append(f"base_model: {base.source}")
+    licences = {manifest.license for manifest in stack}
+    if len(licences) == 1 and (only := licences.pop()):
+        lines.append(f"license: {only}")
+    methods = sorted({manifest.method.name for manifest in stack})
+    tags = ["lora", "patchmgr", "model-editing", "knowledge-editing", *methods, *(["lossy"] if lossy else [])]
+    return "\n".join([*lines, "tags:", *(f"- {tag}" for tag in dict.fromkeys(tags)), "---", ""])
+
+
+def _exactness(errors: Mapping[str, float], dtype: str) -> str:
+    if not any(errors.values()):
+        return (
+            "B·A is exactly the change that the packages make before it is rounded into the weights' dtype; "
+            "a program that adds it to the weights, or beside them, rounds in its own way."
+        )
+    stored = "" if dtype == "float32" else f", stored in {dtype}"
+    worst = max(errors.values())
+    return f"**Lossy**: recompressed{stored}; at worst {worst:.2e} of a change is missing (Frobenius norm)."
+
+
+def _packages(stack: Sequence[Manifest]) -> str:
+    lines = ["## Packages", "", "| package | method | edits | sha256 |", "|---|---|--:|---|"]
+    lines += [f"| {m.reference} | {m.method.name} | {m.n_edits} | `{m.digest}` |" for m in stack]
+    return "\n".join(lines) + "\n"
+
+
+def _errors(errors: Mapping[str, float]) -> str:
+    lines = ["## What is missing", "", "| module | ‖Δ − BA‖ / ‖Δ‖ |", "|---|--:|"]
+    lines += [f"| `{path}` | {error:.3e} |" for path, error in sorted(errors.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _use(base: BaseRecord) -> str:
+    return (
+        "## Use\n\n```python\n"
+        "from peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n"
+        f'model = AutoModelForCausalLM.from_pretrained("{base.source}")\n'
+        'model = PeftModel.from_pretrained(model, "this-folder")\n```\n'
+    )

@@ -1,0 +1,1 @@
+"""Exporting: what is read, and where it is put; :mod:`patchmgr.manager.export` is the verb."""
