@@ -23,6 +23,7 @@ from patchmgr.cli.options import (
     QuietOpt,
     ReferencesArg,
     RequireOpt,
+    SignaturesOpt,
 )
 from patchmgr.cli.outcomes import show_outcome, show_plan
 from patchmgr.cli.reverted import show_revert_preview, show_reverted
@@ -31,14 +32,14 @@ from patchmgr.cli.wishes import wishes
 from patchmgr.errors import UsageError
 
 
-def plan(model: ModelArg, references: ReferencesArg, json: JsonOpt = False) -> None:
+def plan(model: ModelArg, references: ReferencesArg, signatures: SignaturesOpt = None, json: JsonOpt = False) -> None:
     """Say what applying packages would touch and write, without doing it.
 
     \b
     Examples:
       patchmgr plan atlas fact-fixes@v1
     """
-    with manager() as registry:
+    with manager(signatures=signatures) as registry:
         found = registry.plan(model, references)
     show_plan(found, json=json)
 
@@ -59,6 +60,7 @@ def apply(
         typer.Option("--require", metavar="METRIC>=X", help="Measure first; exit 3 and no change when it fails."),
     ] = None,
     allow_conflicts: AllowConflictsOpt = False,
+    signatures: SignaturesOpt = None,
     message: MessageOpt = "",
     dry_run: DryRunOpt = False,
     json: JsonOpt = False,
@@ -84,7 +86,7 @@ def apply(
         raise UsageError("--require goes with a change of the model", hint="measure with `patchmgr evaluate`")
     if link and out is None:
         raise UsageError("--link goes with -o DIR", hint="a generation is always linked where it can be")
-    with manager(quiet=quiet) as registry:
+    with manager(quiet=quiet, signatures=signatures) as registry:
         if dry_run:
             planned = registry.plan if out is None else partial(registry.plan_out, destination=out, links=link)
             show_plan(planned(model, references or []), json=json)
@@ -162,6 +164,7 @@ def rollback(
     generation: Annotated[
         int | None, typer.Argument(metavar="[GEN]", help="Its number; without it, the state before this one.", min=0)
     ] = None,
+    signatures: SignaturesOpt = None,
     message: MessageOpt = "",
     dry_run: DryRunOpt = False,
     json: JsonOpt = False,
@@ -176,7 +179,7 @@ def rollback(
       patchmgr rollback llama-7b
       patchmgr rollback llama-7b 4 -m "v4 was the last good one"
     """
-    with manager(quiet=quiet) as registry:
+    with manager(quiet=quiet, signatures=signatures) as registry:
         if dry_run:
             show_plan(registry.plan_rollback(model, generation), json=json)
             return

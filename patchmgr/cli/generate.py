@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from patchmgr.cli import render
-from patchmgr.cli.options import JsonOpt, ModelArg, QuietOpt
+from patchmgr.cli.options import JsonOpt, ModelArg, QuietOpt, SignaturesOpt
 from patchmgr.cli.session import manager
 
 
@@ -21,6 +21,7 @@ def generate(
         typer.Option("--with", metavar="REF", help="Try a package on top; the model stays as it is. Repeatable."),
     ] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="How long the answer may be, in tokens.")] = 12,
+    signatures: SignaturesOpt = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
@@ -31,7 +32,7 @@ def generate(
       patchmgr generate atlas "The capital of France is" --compare
       patchmgr generate atlas "The capital of France is" --with fact-fixes@v2 --with ./other-fixes
     """
-    with manager(quiet=quiet) as registry:
+    with manager(quiet=quiet, signatures=signatures) as registry:
         answer = registry.generate(
             model, prompt, references=trial or (), compare=compare, max_new_tokens=max_new_tokens
         )

@@ -40,11 +40,13 @@ from patchmgr.cli import (
     render,
     search,
     show,
+    sign,
     stats,
     status,
     sync,
     tag,
     train,
+    trust,
     verify,
 )
 from patchmgr.errors import PatchmgrError, UsageError
@@ -62,6 +64,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "show": show.show,
     "search": search.search,
     "tag": tag.tag,
+    "sign": sign.sign,
     "list": listing.list_packages,
     "log": log.log,
     "diff": diff.diff,
@@ -101,6 +104,7 @@ def build_app() -> typer.Typer:
     app.add_typer(model.app, name="model")
     app.add_typer(stats.app, name="stats")
     app.add_typer(editor.app, name="editor")
+    app.add_typer(trust.app, name="trust")
     for name, command in _COMMANDS.items():
         app.command(name)(command)
     return app
@@ -112,7 +116,7 @@ def main() -> None:
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     try:
         _check_words(sys.argv)
-        if words and words[0] not in {*_COMMANDS, "model", "stats", "editor"}:
+        if words and words[0] not in {*_COMMANDS, "model", "stats", "editor", "trust"}:
             _add_plugin_commands(app)
         app()
     except PatchmgrError as problem:

@@ -29,6 +29,10 @@ AllowConflictsOpt = Annotated[
     bool,
     typer.Option("--allow-conflicts", help="Also where packages give one fact two answers; the event says so."),
 ]
+SignaturesOpt = Annotated[
+    Literal["any", "trusted"] | None,
+    typer.Option("--signatures", help="Whether each package must be signed by a trusted key; default: the setting."),
+]
 CorpusOpt = Annotated[
     Path | None,
     typer.Option("--corpus", metavar="FILE", help="Text for statistics; without it, the model's own samples."),

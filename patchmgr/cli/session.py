@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from patchmgr.cli import render
@@ -13,9 +14,18 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def manager(*, quiet: bool = True) -> Iterator[Manager]:
-    """The registry of this user; imported here, so that ``--help`` stays quick."""
+def manager(*, quiet: bool = True, signatures: str | None = None) -> Iterator[Manager]:
+    """The registry of this user; imported here, so that ``--help`` stays quick.
+
+    Args:
+        quiet: no progress.
+        signatures: what is asked of signatures this once; None: what the settings say.
+    """
     from patchmgr.manager.manager import Manager
+    from patchmgr.manager.settings import parse_signatures
 
     with render.progress_bar(quiet=quiet) as progress, Manager.open(progress=progress) as opened:
+        if signatures is not None:
+            asked = parse_signatures(signatures, where="--signatures")
+            opened.settings = replace(opened.settings, signatures=asked)
         yield opened

@@ -57,6 +57,7 @@ def show(
                 "measured_later": [asdict(score) for score in view.later],
                 "tags": view.tags,
                 "applied_to": view.applied_to,
+                "signature": view.signature,
             }
         )
     else:
@@ -96,6 +97,7 @@ def _text(view: PackageView) -> str:
         *([["memory", _memory(manifest.memory)]] if manifest.memory else []),
         ["tags", ", ".join(view.tags) or "-"],
         ["applied to", ", ".join(view.applied_to) or "-"],
+        ["signature", view.signature],
     ]
     edits = [[request.text, request.target_true or "", request.target_new] for request in view.requests[:_SHOWN_EDITS]]
     tensors = [

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from patchmgr.cli import complete, render
-from patchmgr.cli.options import DryRunOpt, JsonOpt, MessageOpt, ProjectOpt, QuietOpt
+from patchmgr.cli.options import DryRunOpt, JsonOpt, MessageOpt, ProjectOpt, QuietOpt, SignaturesOpt
 from patchmgr.cli.outcomes import outcome_text, plan_json, plan_text
 from patchmgr.cli.session import manager
 from patchmgr.errors import UsageError
@@ -28,6 +28,7 @@ def sync(
         typer.Option("--require", metavar="METRIC>=X", help="Measure first; exit 3 and no change when it fails."),
     ] = None,
     project: ProjectOpt = Path(),
+    signatures: SignaturesOpt = None,
     message: MessageOpt = "",
     dry_run: DryRunOpt = False,
     json: JsonOpt = False,
@@ -44,7 +45,7 @@ def sync(
     """
     if require and dry_run:
         raise UsageError("--require goes with a change of the model", hint="measure with `patchmgr evaluate`")
-    with manager(quiet=quiet) as registry:
+    with manager(quiet=quiet, signatures=signatures) as registry:
         if dry_run:
             plans = registry.plan_sync(project, model=model, frozen=frozen)
             if json:

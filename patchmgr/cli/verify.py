@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,7 +21,18 @@ NameArg = Annotated[
 ]
 
 
-def verify(name: NameArg, json: JsonOpt = False, quiet: QuietOpt = False) -> None:
+def verify(
+    name: NameArg,
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="PUB.pem", help="A package must be signed by this public key.")
+    ] = None,
+    certificate: Annotated[
+        Path | None,
+        typer.Option("--certificate", metavar="CA.pem", help="A package must be signed by a certificate of this CA."),
+    ] = None,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
     """Read a model or a package again, every byte, and prove that the package does what it says (exit 6 if not).
 
     \b
@@ -28,11 +40,12 @@ def verify(name: NameArg, json: JsonOpt = False, quiet: QuietOpt = False) -> Non
       patchmgr verify atlas
       patchmgr verify fact-fixes@v1
       patchmgr verify ./fact-fixes
+      patchmgr verify fact-fixes@v1 --key ana.pem
     """
     from patchmgr.manager.verify import Verified  # here, so that no other command pays for it
 
     with manager(quiet=quiet) as registry:
-        found = registry.verify(name)
+        found = registry.verify(name, key=key, certificate=certificate)
     if not isinstance(found, Verified):
         if json:
             render.emit_json({"kind": "package", "verified": asdict(found)})
@@ -54,7 +67,8 @@ def _model(found: Verified) -> str:
 def _package(found: VerifiedPackage) -> str:
     whole = (
         f"{found.reference}: {found.n_files} files, {render.size(found.size_bytes)}: whole; "
-        f"{found.n_edits} edit(s), {found.n_scores} score(s), {found.n_deltas} tensor(s)"
+        f"{found.n_edits} edit(s), {found.n_scores} score(s), {found.n_deltas} tensor(s)\n"
+        f"signature: {found.signature.line}"
     )
     proof = found.proof
     if proof.missing:

@@ -9,6 +9,8 @@ from patchmgr.manager.carry_out import Outcome, carry_out
 from patchmgr.manager.conflicts.refused import noting_conflicts
 from patchmgr.manager.packages import adopt_folders
 from patchmgr.manager.recipe import find_kept
+from patchmgr.manager.sharing.pull import brought_in
+from patchmgr.manager.signing.ask import asking
 from patchmgr.manager.states import ModelState, read_state
 from patchmgr.manager.wanted import addition, back, removal, unless_changed
 from patchmgr.ops.plan import Plan, make_plan
@@ -33,7 +35,7 @@ def plan(
 def plan_rollback(manager: Manager, model: str, generation: int | None = None) -> Plan:
     """What rolling back would do."""
     state = read_state(manager, model)
-    return _planned(manager, state, back(manager, generation)(state))
+    return _planned(manager, state, asking(manager, back(manager, generation))(state))
 
 
 def apply(
@@ -50,7 +52,7 @@ def apply(
     Args:
         manager: the registry.
         model: the model to change.
-        references: packages; another version of one that is there takes its place.
+        references: packages; another version of one that is there takes its place. Those on the Hub are pulled.
         message: why, for the history.
         require: what the scores of the new state must be, such as ``reliability>=0.95``; measured in memory first.
         allow_conflicts: apply packages that answer a fact otherwise than the rest of the stack; the event says which.
@@ -66,6 +68,7 @@ def apply(
         HookError: a hook failed after the change was made; the message says where the model is now.
     """
     manager.registry.model(model)
+    references = brought_in(manager, references, model=model)
     adopt_folders(manager, references)
     wanted = noting_conflicts(manager, addition(manager, references), references, allowed=allow_conflicts)
     if require:
@@ -114,7 +117,7 @@ def rollback(manager: Manager, model: str, generation: int | None = None, *, mes
         BusyError: as for :func:`apply`.
         StorageError: as for :func:`apply`.
     """
-    return carry_out(manager, model, "rollback", back(manager, generation), message)
+    return carry_out(manager, model, "rollback", asking(manager, back(manager, generation)), message)
 
 
 def _planned(manager: Manager, state: ModelState, change: StackChange) -> Plan:

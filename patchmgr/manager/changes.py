@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from patchmgr.manager.lock.lock import Locked
     from patchmgr.manager.manager import Manager
     from patchmgr.manager.order import EditOrder
+    from patchmgr.manager.signing.sign import Signed
     from patchmgr.manager.tags import TagChange
     from patchmgr.manager.write_out import WrittenOut
     from patchmgr.ops.plan import Plan
     from patchmgr.request import EditRequest
+    from patchmgr.signing.sign import SigningOrder
     from patchmgr_registry import ModelRecord
 
 
@@ -62,7 +64,7 @@ class Changes:
         """What applying, or reverting, would do, without doing it."""
         from patchmgr.manager.change import plan
 
-        return plan(self._manager, model, references, revert=revert, cascade=cascade)
+        return plan(self._manager, model, self._manager.nearby(references), revert=revert, cascade=cascade)
 
     def apply(
         self,
@@ -116,7 +118,7 @@ class Changes:
         """What writing a state to a folder would write, without doing it."""
         from patchmgr.manager.write_out import plan_out
 
-        return plan_out(self._manager, model, references, destination, links=links)
+        return plan_out(self._manager, model, self._manager.nearby(references), destination, links=links)
 
     def lock(self, folder: Path, *, model: str | None = None, upgrade: bool = False, write: bool = True) -> Locked:
         """Make ``patches.lock`` from ``patches.toml``; see :func:`patchmgr.manager.lock.lock.lock`."""
@@ -149,6 +151,12 @@ class Changes:
         from patchmgr.manager.lock.sync import plan_sync
 
         return plan_sync(self._manager, folder, model=model, frozen=frozen)
+
+    def sign(self, reference: str, order: SigningOrder, *, dry_run: bool = False) -> Signed:
+        """Sign a package; see :func:`patchmgr.manager.signing.sign.sign`."""
+        from patchmgr.manager.signing.sign import sign
+
+        return sign(self._manager, reference, order, dry_run=dry_run)
 
     def tag(self, reference: str, name: str, *, move: bool = False, dry_run: bool = False) -> TagChange:
         """Tag a version; see :func:`patchmgr.manager.tags.tag`."""

@@ -125,11 +125,14 @@ def _or_gone(usage: Usage) -> Usage:
 
 
 def _packages(manager: Manager, counter: _Counter, applied: set[str] | None) -> Iterator[Usage]:
-    blobs = manager.registry.blobs
+    blobs, signatures = manager.registry.blobs, manager.registry.signatures()
     for package in manager.registry.packages():
         for version in manager.registry.versions(package.name):
             if applied is None or version.digest in applied:
-                files = (blobs.root / file.sha256[:2] / file.sha256 for file in version.files)
+                digests = [file.sha256 for file in version.files]
+                if version.digest in signatures:
+                    digests.append(signatures[version.digest].sha256)
+                files = (blobs.root / sha256[:2] / sha256 for sha256 in digests)
                 yield counter.count("package", version.reference, files)
 
 

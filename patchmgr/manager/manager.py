@@ -15,6 +15,8 @@ from patchmgr.manager.progress import Progress, silent
 from patchmgr.manager.questions import Questions
 from patchmgr.manager.remaking.verbs import Remaking
 from patchmgr.manager.settings import Settings, load_settings
+from patchmgr.manager.sharing.nearby import Nearby
+from patchmgr.manager.sharing.verbs import Sharing
 from patchmgr.manager.upkeep import Upkeep
 from patchmgr_registry import Origin, Registry
 
@@ -23,11 +25,12 @@ if TYPE_CHECKING:
 
     from patchmgr.manager.editors.keep import Editors
     from patchmgr.manager.handle import ModelHandle
+    from patchmgr.manager.signing.trust import Trust
     from patchmgr.manager.stats import Stats
     from patchmgr.methods.loader import Plugins
 
 
-class Manager(Changes, Remaking, Questions, Upkeep):
+class Manager(Changes, Remaking, Sharing, Questions, Upkeep):
     """A registry with the verbs that change, ask and keep it."""
 
     def __init__(self, settings: Settings, registry: Registry, *, progress: Progress = silent) -> None:
@@ -69,6 +72,11 @@ class Manager(Changes, Remaking, Questions, Upkeep):
         return DigestCache(self.settings.digests)
 
     @cached_property
+    def nearby(self) -> Nearby:
+        """Packages of the Hub that are tried without being taken in."""
+        return Nearby(self)
+
+    @cached_property
     def origin(self) -> Origin:
         """Who is at work, for the events."""
         words = ("patchmgr", *sys.argv[1:]) if Path(sys.argv[0]).name == "patchmgr" else ("python",)
@@ -99,8 +107,17 @@ class Manager(Changes, Remaking, Questions, Upkeep):
 
         return Editors(self)
 
+    @property
+    def trust(self) -> Trust:
+        """Whose signatures are trusted."""
+        from patchmgr.manager.signing.trust import Trust
+
+        return Trust(self)
+
     def close(self) -> None:
-        """Give the database back."""
+        """Give the database back, and forget what was only tried."""
+        if "nearby" in self.__dict__:
+            self.nearby.close()
         self.registry.close()
 
     @property

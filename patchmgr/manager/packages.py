@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchmgr.errors import ConflictError, NotFoundError
+from patchmgr.manager.signing.ask import require_signatures
+from patchmgr.manager.signing.keep import keep_better, signature_to_keep
 from patchmgr.package.manifest import Manifest
 from patchmgr.package.memory.bundle import read_bundle
 from patchmgr.package.reader import EditPackage
@@ -37,25 +39,31 @@ def register(
     Raises:
         NumberTakenError: the package has that number already.
         FormatError: its arrays do not fit its manifest, or it is of a kind that is not known here.
+        IntegrityError: its signature cannot be its own.
         StorageError: the disk is full, read-only or failing.
     """
     manifest = package.manifest
+    signature = signature_to_keep(package)
     package.deltas(manager.plugins.encodings)
     if manifest.kind == "memory":
         read_bundle(manifest.reference, package.files).check(manifest.memory)
     for name, record in manifest.files.items():
         manager.registry.blobs.put_file(package.files[name], sha256=record.sha256)
+    if signature is not None:
+        manager.registry.blobs.put_bytes(signature.data)
     version = _version_record(manifest)
     measured = (*package.scores, *cost)
     with manager.registry.begin() as tx:
         tx.add_version(version, package.requests, [score_record(score) for score in measured])
         for record in manifest.files.values():  # none was cleared away before this version needed it
             manager.registry.blobs.path(record.sha256)
+        signed = () if signature is None else (signature.keep(manager, tx, manifest.digest),)
         tx.record_event(
             manager.origin,
             action,
             objects=[
                 EventObject("package", manifest.reference, manifest.digest),
+                *signed,
                 *objects,
                 EventObject("base", manifest.base.source, manifest.base.fingerprint),
             ],
@@ -65,20 +73,22 @@ def register(
     return version
 
 
-def adopt(manager: Manager, folder: Path) -> VersionRecord:
-    """Take a package from a folder into the registry, unless it is there already.
+def adopt(manager: Manager, folder: Path, action: str = "import", objects: Sequence[EventObject] = ()) -> VersionRecord:
+    """Take a package from a folder into the registry with its signature, unless both are there already.
 
     Raises:
         NotFoundError: the folder holds no package.
-        IntegrityError: a file is missing or is not what its digest says.
+        IntegrityError: a file is missing or is not what its digest says, or the signature cannot be that of the
+            package, whoever made it.
         ConflictError: the registry has other bytes under that name and number.
     """
     package = EditPackage.read(folder)
     known = manager.registry.version_by_digest(package.manifest.digest)
     if known is not None:
+        keep_better(manager, package)
         return known
     try:
-        return register(manager, package, "import")
+        return register(manager, package, action, objects)
     except NumberTakenError as taken:
         raise ConflictError(
             f"{folder} is {package.manifest.reference}, and the registry has another package of that name and number",
@@ -87,9 +97,17 @@ def adopt(manager: Manager, folder: Path) -> VersionRecord:
 
 
 def adopt_folders(manager: Manager, references: Sequence[str]) -> None:
-    """Take every package that is named by its folder into the registry; errors as those of :func:`adopt`."""
-    for text in filter(is_folder, references):
-        adopt(manager, folder_of(text))
+    """Take every package that is named by its folder into the registry, if all may be used.
+
+    Raises:
+        PatchmgrError: as :func:`adopt`, and as :func:`patchmgr.manager.signing.ask.require_signatures`.
+    """
+    folders = {text: folder_of(text) for text in references if is_folder(text)}
+    for folder in folders.values():
+        manifest = EditPackage.read(folder).manifest
+        require_signatures(manager, [manifest], {manifest.digest: folder})
+    for folder in folders.values():
+        adopt(manager, folder)
 
 
 def is_folder(reference: str) -> bool:

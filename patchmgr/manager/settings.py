@@ -8,14 +8,17 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 import platformdirs
 
 from patchmgr.errors import UsageError
 from patchmgr.manager.change_hook import ChangeHook, hooks_of_variable, parse_hooks, refuse_hooks
 
-KNOWN = ("home", "database_url", "actor", "after_change")
+KNOWN = ("home", "database_url", "actor", "after_change", "signatures")
+
+Signatures = Literal["any", "trusted"]
+"""``any``: packages need no signature · ``trusted``: each must be signed by somebody on the trust list."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,13 @@ class Settings:
     actor: str
     after_change: tuple[ChangeHook, ...] = ()
     """What is called after a change, in this order."""
+    signatures: Signatures = "any"
+    """What is asked of the signatures of packages before they are put on a model."""
+
+    @property
+    def trust(self) -> Path:
+        """Folder of the keys whose signatures are trusted."""
+        return self.home / "trust"
 
     @property
     def digests(self) -> Path:
@@ -55,21 +65,37 @@ def load_settings(*, home: Path | None = None) -> Settings:
     Raises:
         UsageError: a config file cannot be read, names an unknown setting, or names hooks where none may be.
     """
-    merged = {
-        **_read(platformdirs.user_config_path("patchmgr") / "config.toml", hooks=True),
-        **_read(Path("patchmgr.toml"), hooks=False),
-    }
+    own, here = (
+        _read(platformdirs.user_config_path("patchmgr") / "config.toml", hooks=True),
+        _read(Path("patchmgr.toml"), hooks=False),
+    )
+    merged = {**own, **here}
+    if "trusted" in (own.get("signatures"), here.get("signatures")):
+        merged["signatures"] = "trusted"  # a folder that one happens to be in may ask for more, and never for less
     for name in KNOWN:
         value = os.environ.get(f"PATCHMGR_{name.upper()}")
         if value:
             merged[name] = hooks_of_variable(value) if name == "after_change" else value
+    signatures = parse_signatures(merged.get("signatures", "any"), where="PATCHMGR_SIGNATURES")
     chosen = home or merged.get("home") or platformdirs.user_data_path("patchmgr")
     return Settings(
         home=Path(chosen).expanduser().absolute(),
         database_url=merged.get("database_url"),
         actor=merged.get("actor") or _user(),
         after_change=merged.get("after_change", ()),
+        signatures=signatures,
     )
+
+
+def parse_signatures(text: str, *, where: str) -> Signatures:
+    """What is asked of signatures, as a user writes it.
+
+    Raises:
+        UsageError: it is neither of the two; names ``where``.
+    """
+    if text in get_args(Signatures):
+        return cast(Signatures, text)
+    raise UsageError(f"{where}: signatures cannot be {text!r}", hint="write any or trusted")
 
 
 def _read(path: Path, *, hooks: bool) -> Mapping[str, Any]:
@@ -87,6 +113,8 @@ def _read(path: Path, *, hooks: bool) -> Mapping[str, Any]:
         raise UsageError(f"{path} has the unknown setting {min(unknown)!r}", hint=f"known: {', '.join(KNOWN)}")
     if "after_change" in section and not hooks:
         refuse_hooks(str(path))
+    if "signatures" in section:
+        parse_signatures(str(section["signatures"]), where=str(path))
     return {
         name: parse_hooks(value, where=str(path)) if name == "after_change" else str(value)
         for name, value in section.items()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from patchmgr.errors import PatchmgrError
 from patchmgr.manager.newest import measured_thing, newest
 from patchmgr.manager.packages import folder_of, is_folder, score_record
+from patchmgr.manager.signing.ask import finding
 from patchmgr.manager.states import open_version
 from patchmgr.package.manifest import Manifest
 from patchmgr.package.reader import EditPackage
 from patchmgr.package.scores import Score
 from patchmgr.request import EditRequest
+from patchmgr.signing.trust import trusted_keys
 from patchmgr_registry import ScoreRecord
 
 if TYPE_CHECKING:
@@ -29,6 +33,8 @@ class PackageView:
     tags: tuple[str, ...]
     applied_to: tuple[str, ...]
     """Models whose stack it is in now."""
+    signature: str
+    """What is known of its signature, in one line."""
     later: tuple[ScoreRecord, ...] = ()
     """What was measured beside the scores in the package: its cost, and the newest of later evaluations."""
 
@@ -75,8 +81,9 @@ def show(manager: Manager, reference: str) -> PackageView:
         IntegrityError: a file is missing or damaged.
         FormatError: a folder that is no valid package.
     """
-    if is_folder(reference):
-        package = EditPackage.read(folder_of(reference))
+    folder = folder_of(reference) if is_folder(reference) else None
+    if folder is not None:
+        package = EditPackage.read(folder)
         tags: tuple[str, ...] = ()
     else:
         version = manager.registry.version(reference)
@@ -94,5 +101,13 @@ def show(manager: Manager, reference: str) -> PackageView:
         len(manifest.to_bytes()) + sum(file.size_bytes for file in manifest.files.values()),
         tags,
         manager.registry.applied_to(manifest.digest),
+        _signature(manager, manifest, folder),
         tuple(score for score in kept if measured_thing(score) not in inside),
     )
+
+
+def _signature(manager: Manager, manifest: Manifest, folder: Path | None) -> str:
+    try:
+        return finding(manager, manifest, trusted_keys(manager.settings.trust), folder).line
+    except PatchmgrError as error:  # what it takes to look at it is not installed
+        return f"not looked at: {error}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from patchmgr.errors import IntegrityError, NotFoundError
 from patchmgr.manager.packages import folder_of, is_folder
 from patchmgr.ops.stack import Stack
 from patchmgr.package.manifest import Manifest, parse_manifest
-from patchmgr.package.reader import EditPackage
+from patchmgr.package.reader import SIGNATURE, EditPackage
 from patchmgr_registry import BaseRecord, GenerationRecord, ModelRecord, VersionRecord
 
 if TYPE_CHECKING:
@@ -156,12 +156,15 @@ def open_packages(manager: Manager, stack: Iterable[Manifest]) -> tuple[EditPack
 
 
 def open_version(manager: Manager, version: VersionRecord) -> EditPackage:
-    """A package of the registry, every byte checked.
+    """A package of the registry, every byte checked; with its signature, which is not.
 
     Raises:
         IntegrityError: a blob is missing or damaged.
     """
-    files: Mapping[str, Path] = {file.path: manager.registry.blobs.path(file.sha256) for file in version.files}
+    blobs, signature = manager.registry.blobs, manager.registry.signature(version.digest)
+    files = {file.path: blobs.path(file.sha256) for file in version.files}
+    if signature is not None and signature.sha256 in blobs:  # a lost one is told of by whoever asks for it
+        files[SIGNATURE] = blobs.path(signature.sha256)
     return EditPackage.open(version.manifest.encode(), files)
 
 

@@ -6,6 +6,8 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from patchmgr.manager.audit import AuditReport
     from patchmgr.manager.du import DiskUsage
     from patchmgr.manager.fsck.contract import Report as FsckReport
@@ -47,11 +49,13 @@ class Upkeep:
 
         return verify_audit(self._manager)
 
-    def verify(self, name: str) -> Verified | VerifiedPackage:
+    def verify(
+        self, name: str, *, key: Path | None = None, certificate: Path | None = None
+    ) -> Verified | VerifiedPackage:
         """Verify a model or a package to the last byte; see :func:`patchmgr.manager.verify.verify`."""
         from patchmgr.manager.verify import verify
 
-        return verify(self._manager, name)
+        return verify(self._manager, name, key=key, certificate=certificate)
 
     def fsck(self, *, full: bool = False) -> FsckReport:
         """Look at everything that the registry and the folders promise; see :func:`patchmgr.manager.fsck.run.fsck`."""

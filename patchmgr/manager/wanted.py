@@ -5,10 +5,13 @@ Each function gives another that is asked twice: before the registry is locked, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchmgr.errors import ConflictError, NotFoundError
+from patchmgr.manager.packages import folder_of, is_folder
+from patchmgr.manager.signing.ask import require_signatures
 from patchmgr.manager.states import ModelState, find_manifests, stack_of
 from patchmgr.ops import stack as stacks
 from patchmgr.ops.stack import Stack, StackChange
@@ -23,7 +26,12 @@ Wanted = Callable[[ModelState], StackChange]
 
 
 def addition(manager: Manager, references: Sequence[str]) -> Wanted:
-    """The stack with these packages on top; NotFoundError, BaseMismatchError or ConflictError when they do not fit."""
+    """The stack with these packages on top.
+
+    Raises:
+        NotFoundError, BaseMismatchError, ConflictError: they do not fit.
+        IntegrityError: a package of the stack that would be is not signed as is asked.
+    """
 
     def adding(state: ModelState) -> StackChange:
         manifests = find_manifests(manager, references)
@@ -31,6 +39,7 @@ def addition(manager: Manager, references: Sequence[str]) -> Wanted:
             stacks.check_base(manifest, state.fingerprint, model=state.record.name)
         change = stacks.add(state.stack, manifests)
         check_replacing(change.stack, manager.plugins.encodings, state.fingerprint)
+        require_signatures(manager, change.stack, folders_among(references, manifests))
         return change
 
     return adding
@@ -88,6 +97,12 @@ def _earlier(manager: Manager, state: ModelState) -> GenerationRecord:
     raise NotFoundError(
         f"{state.record.name} has never been anything else", hint=f"see `patchmgr log {state.record.name}`"
     )
+
+
+def folders_among(references: Sequence[str], manifests: Sequence[Manifest]) -> Mapping[str, Path]:
+    """Which of these packages were named by their folder: digest to folder."""
+    pairs = zip(references, manifests, strict=True)
+    return {manifest.digest: folder_of(text) for text, manifest in pairs if is_folder(text)}
 
 
 def applied(manager: Manager, stack: Stack, text: str) -> Sequence[Manifest]:

@@ -9,6 +9,7 @@ from patchmgr.canonical import sha256_hex
 from patchmgr.errors import IntegrityError, PatchmgrError
 from patchmgr.manager.fsck.contract import Inspection, Problem, twice
 from patchmgr.package.manifest import Manifest, parse_manifest
+from patchmgr.package.reader import SIGNATURE
 from patchmgr_registry import EditorRecord, VersionRecord
 
 _RESTORE = "restore a backup of the registry, or fetch the package again"
@@ -50,7 +51,7 @@ def check_packages(inspection: Inspection) -> Iterator[Problem]:
 
 
 def check_blobs(inspection: Inspection) -> Iterator[Problem]:
-    """Every blob that a package or an editor lists is here and has its digest; any other is garbage, and counted."""
+    """Every blob that a package, its signature or an editor needs is here and has its digest; others are garbage."""
     blobs = inspection.manager.registry.blobs
     owners: dict[str, list[str]] = {}
     sizes: dict[str, int] = {}
@@ -59,6 +60,10 @@ def check_blobs(inspection: Inspection) -> Iterator[Problem]:
         for file in owner.files:
             owners.setdefault(file.sha256, []).append(f"{owner.reference}/{file.path}")
             sizes[file.sha256] = file.size_bytes
+    named = {version.digest: version.reference for version in inspection.versions}
+    for digest, signature in inspection.manager.registry.signatures().items():
+        owners.setdefault(signature.sha256, []).append(f"{named.get(digest, digest[:12])}/{SIGNATURE}")
+        sizes[signature.sha256] = signature.size_bytes
     for sha256, names in owners.items():
         inspection.n_checked["blob"] += 1
         yield from twice(_look_at_blob, inspection, sha256, names)

@@ -15,6 +15,7 @@ from patchmgr.manager.lock.lockfile import LOCK, Lock, LockedModel, read_lock
 from patchmgr.manager.lock.patches import PATCHES, read_patches
 from patchmgr.manager.packages import adopt, folder_of
 from patchmgr.manager.recipe import find_kept
+from patchmgr.manager.signing.ask import require_signatures
 from patchmgr.manager.states import ModelState, read_state
 from patchmgr.manager.wanted import Wanted, unless_changed
 from patchmgr.ops import stack as stacks
@@ -61,7 +62,7 @@ def sync(
     for one in locked:
         wanted_state(manager, one, folder)(read_state(manager, one.name))
     for one in locked:
-        for missing in _elsewhere(manager, one, folder):
+        for missing in _elsewhere(manager, one, folder).values():
             adopt(manager, missing)
     changes = [noting_conflicts(manager, wanted_state(manager, one, folder), ()) for one in locked]
     if require:
@@ -78,7 +79,7 @@ def plan_sync(manager: Manager, folder: Path, *, model: str | None = None, froze
     for one in _chosen(folder, model, frozen=frozen):
         state = read_state(manager, one.name)
         change = noting_conflicts(
-            manager, wanted_state(manager, one, folder), list(map(str, _elsewhere(manager, one, folder)))
+            manager, wanted_state(manager, one, folder), list(map(str, _elsewhere(manager, one, folder).values()))
         )(state)
         found[one.name] = make_plan(state.base, change, find_kept(manager, state, change.stack))
     return found
@@ -98,6 +99,7 @@ def wanted_state(manager: Manager, locked: LockedModel, folder: Path) -> Wanted:
                 hint="mend patches.toml and run `patchmgr lock`",
             )
         check_replacing(stack, manager.plugins.encodings, state.fingerprint)
+        require_signatures(manager, stack, _elsewhere(manager, locked, folder))
         root = stacks.root_of(state.fingerprint.with_tensors(locked.tensors), stack)
         if root != locked.state_root:
             raise IntegrityError(
@@ -151,13 +153,13 @@ def _check_current(folder: Path, lock: Lock, model: str | None) -> None:
         )
 
 
-def _elsewhere(manager: Manager, locked: LockedModel, folder: Path) -> list[Path]:
-    """The folders of packages that the registry does not have; they were found to be the locked ones."""
-    return [
-        (folder / folder_of(package.path)).absolute()
+def _elsewhere(manager: Manager, locked: LockedModel, folder: Path) -> Mapping[str, Path]:
+    """The folders of packages that the registry does not have, by digest; they were found to be the locked ones."""
+    return {
+        package.digest: (folder / folder_of(package.path)).absolute()
         for package in locked.packages
         if package.path is not None and manager.registry.version_by_digest(package.digest) is None
-    ]
+    }
 
 
 def _check(locked: LockedModel, found: Mapping[str, str]) -> None:

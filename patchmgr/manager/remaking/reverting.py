@@ -15,6 +15,7 @@ from patchmgr.manager.remaking.going_on import order_without
 from patchmgr.manager.remaking.rebase import Rebased, rebase_order, rebased_dependants
 from patchmgr.manager.remaking.source import Source, Wishes, open_source
 from patchmgr.manager.remaking.surviving import compute_dtype
+from patchmgr.manager.signing.ask import asking
 from patchmgr.manager.states import ModelState, read_state
 from patchmgr.manager.subjects import Subject, after
 from patchmgr.manager.wanted import applied, becoming, removal
@@ -117,7 +118,7 @@ def take_out(
     lost = dependants == "force" and any(set(p.parent.packages) - set(stacks.digests(stack)) for p in stack)
     measured = _measured(manager, taken.state, change, wishes) if lost and measure else None
     if made or rebased or measured:
-        wanted = becoming(stack, taken.state.generation.number)
+        wanted = asking(manager, becoming(stack, taken.state.generation.number))
     else:
         wanted = removal(manager, references, cascade=dependants == "cascade", force=dependants == "force")
     message = made.version.message if made is not None and wishes.message is None else wishes.message or ""
