@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from patchmgr.base.checkpoint import Checkpoint
+from patchmgr.canonical import sha256_hex
 from patchmgr.live.load import ComputeDtype, load_model
-from patchmgr.live.memories import open_router
+from patchmgr.live.memories import DigestOf, open_router
 from patchmgr.live.routed import RoutedModel
 from patchmgr.methods.loader import load_plugins
 from patchmgr.ops.memories import read_memories
@@ -32,8 +34,15 @@ def load(
         NotFoundError: transformers cannot load it, or no plugin brings the runtime of a memory.
         FormatError: a memory is malformed.
         IntegrityError: a file of a memory is not what its digest says.
+        BaseMismatchError: a memory within the model was made on other weights.
     """
     packages = read_memories(Path(folder))
     loaded = load_model(Path(folder), "", dtype=dtype, device=device)
-    router = open_router(packages, load_plugins(), device=device)
+    router = open_router(packages, load_plugins(), loaded, _digests(Path(folder))) if packages else None
     return (loaded.model if router is None else RoutedModel(loaded, router)), loaded.tokenizer
+
+
+def _digests(folder: Path) -> DigestOf:
+    """What the tensors in a folder are; only those that are asked for are read."""
+    checkpoint = Checkpoint.read(folder)
+    return lambda name: sha256_hex(checkpoint.read_bytes(name)) if name in checkpoint.tensors else None

@@ -18,6 +18,7 @@ from transformers.modeling_outputs import CausalLMOutput
 from transformers.utils.generic import ModelOutput
 
 from patchmgr.errors import UsageError
+from patchmgr.live.behind import logits_behind
 from patchmgr.live.handover import HandedOver, Translation
 from patchmgr.methods.contract import LoadedModel
 from patchmgr.methods.runtime import Route, Router
@@ -126,7 +127,7 @@ class RoutedModel:
         for model, claimed in _claimed(self._loaded, routes):
             self._check_tokens(model, claimed)
             behind = {index: input_ids[index, ends[index] :][mask[index, ends[index] :].bool()] for index, _ in claimed}
-            for index, found in _logits(model, claimed, behind, options):
+            for index, found in logits_behind(model, claimed, behind, options, fill=_padding(model.tokenizer)):
                 row = rows[index] = found.new_full((input_ids.shape[1], found.shape[-1]), torch.nan)
                 row[ends[index] - 1 : ends[index] + len(behind[index])] = found
         logits = torch.stack([rows[index].to(input_ids.device) for index in range(len(routes))])
@@ -196,19 +197,6 @@ def _generate(
     new = [row[0 if model.encoder_decoder else ids.shape[1] :].cpu() for row in found]
     each = len(new) // len(ids)
     return [new[start : start + each] for start in range(0, len(new), each)]
-
-
-def _logits(
-    model: LoadedModel, claimed: Sequence[tuple[int, str]], behind: dict[int, Tensor], options: dict[str, Any]
-) -> Iterator[tuple[int, Float[Tensor, "places vocabulary"]]]:
-    """For rows that one model answers, in one batch: the logits from the last token of what it is asked on."""
-    device = next(model.model.parameters()).device
-    asked = encode_all(model.tokenizer, [text for _, text in claimed])
-    rows = [[*ids, *behind[index].tolist()] for ids, (index, _) in zip(asked, claimed, strict=True)]
-    ids, mask = (torch.tensor(values, device=device) for values in pad_right(rows, _padding(model.tokenizer)))
-    found = model.model(input_ids=ids, attention_mask=mask, **options).logits
-    for row, (index, _) in enumerate(claimed):
-        yield index, found[row, len(asked[row]) - 1 : len(rows[row])]
 
 
 def _padded(model: LoadedModel, texts: Sequence[str]) -> tuple[Int[Tensor, "rows width"], Int[Tensor, "rows width"]]:

@@ -74,9 +74,9 @@ class Bench:
             self._manager.progress(0, 1, "loading the model")
             pristine = stacks.state_root(self._known)
             self._loaded = load_model(self._base.folder, pristine, dtype=self._dtype, device=checked(self._device))
-        router = open_router(self._open(stacks.memories(stack)), self._manager.plugins, device=self._device)
         with replaced(self._loaded.model, self._weights(self._loaded, stack)):
-            yield replace(self._loaded, state_root=root, router=router)
+            now = replace(self._loaded, state_root=root)
+            yield replace(now, router=open_router(self._open(stacks.memories(stack)), self._manager.plugins, now))
 
     def _digests(self, stack: Stack) -> Mapping[str, str]:
         """What each touched tensor is: told by the package that was computed on all others that touch it, or summed."""

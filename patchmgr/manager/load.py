@@ -77,8 +77,8 @@ def load_stack(
 
     manager.progress(0, 1, "loading the model")
     memories = _opened(manager, stacks.memories(stack), references)
-    router = open_router(memories, manager.plugins, device=device)
-    return replace(_weights(manager, state, stack, references, dtype, device), router=router)
+    loaded = _weights(manager, state, stack, references, dtype, device)
+    return replace(loaded, router=open_router(memories, manager.plugins, loaded))
 
 
 def _weights(

@@ -182,7 +182,7 @@ class Subsets:
         memories = tuple(i for i in sorted(which) if self._parts[i].package.manifest.kind == "memory")
         if memories not in self._routers:
             opened = [self._parts[index].package for index in memories]
-            self._routers[memories] = open_router(opened, self._plugins, device=self._device)
+            self._routers[memories] = open_router(opened, self._plugins, self._loaded)
         return self._routers[memories]
 
     def _put(self, which: Which) -> None:

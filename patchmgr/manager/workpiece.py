@@ -49,10 +49,15 @@ def make(
     from patchmgr.manager.measuring import engine_of
 
     remembers = method.kind == "memory"
-    # what a memory says does not hang on the weights, so that it may be put on any of them
-    on = replace(order, on="base", below=None) if remembers else order
+    # what a memory of texts says does not hang on the weights, so that it may be put on any of them
+    on = order if is_bound(method) else replace(order, on="base", below=None)
     with opened_parent(manager, state, on) as parent:
         loaded = loaded or load_to_edit(manager, parent, order)
         engine = engine or engine_of(manager, device=loaded.model.device.type)
         making = Making(manager, state, parent, loaded, method, parameters, order, folder, engine)
         return memory_package.make(making) if remembers else weights_package.make(making)
+
+
+def is_bound(method: Method) -> bool:
+    """Whether what a method makes belongs to the state that it was made on: all but memories of texts."""
+    return method.kind == "weights" or getattr(method, "level", "text") == "hidden"

@@ -54,6 +54,31 @@ class MemoryMethod:
         return memory
 
 
+class HiddenMethod:
+    """A memory inside the model, with its runtime; a subclass adds ``name``, ``version``, ``paper``, ``parameters``."""
+
+    kind: ClassVar[Literal["weights", "memory"]] = "memory"
+    level: ClassVar[Level] = "hidden"
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    name: ClassVar[str]
+    version: ClassVar[str]
+    work: ClassVar[str]
+    """The package of the plugin: its ``edit.edit`` makes a bundle, its ``memory.open_inside`` opens one."""
+
+    def edit(
+        self, model: LoadedModel, requests: Sequence[EditRequest], parameters: Any, context: EditContext
+    ) -> Payload:
+        """The next version of a memory; errors as those of the module that makes it."""
+        making = import_module(f"{self.work}.edit")
+        payload: Payload = making.edit(model, requests, parameters, context)
+        return payload
+
+    def open_inside(self, bundle: MemoryBundle, loaded: LoadedModel) -> Memory:
+        """A bundle at work; errors as those of the module that opens it."""
+        memory: Memory = import_module(f"{self.work}.memory").open_inside(bundle, loaded)
+        return memory
+
+
 class TrainerCard:
     """A trainer; a subclass adds ``name``, ``version`` and ``parameters``."""
 

@@ -44,6 +44,8 @@ class LoadedModel:
     """What the weights are: the state root of design §2, part of the key of everything computed from them."""
     router: Router | None = None
     """The memories of the state, which are asked before the model; None: it has none."""
+    prompt_apart: bool = False
+    """Whether a prompt must be read by itself, before any token of an answer: it acts where the prompt ends."""
 
     @property
     def encoder_decoder(self) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from patchmgr.exporters.contract import Exporter
     from patchmgr.methods.contract import Method, Statistics
-    from patchmgr.methods.runtime import MemoryRuntime
+    from patchmgr.methods.runtime import AnyRuntime
     from patchmgr.methods.training import Trainer
     from patchmgr.metrics.contract import Metric
     from patchmgr.package.encodings.contract import Encoding
@@ -54,7 +54,7 @@ def patchmgr_register_readers(register: Callable[[Reader], None]) -> None:
 
 
 @hookspec
-def patchmgr_register_runtimes(register: Callable[[MemoryRuntime], None]) -> None:
+def patchmgr_register_runtimes(register: Callable[[AnyRuntime], None]) -> None:
     """Call ``register(runtime)`` for every way of answering with a memory bundle."""
 
 

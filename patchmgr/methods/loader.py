@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from patchmgr.exporters.contract import Exporter
     from patchmgr.methods.contract import Method
-    from patchmgr.methods.runtime import MemoryRuntime
+    from patchmgr.methods.runtime import AnyRuntime
     from patchmgr.methods.training import Trainer
     from patchmgr.metrics.contract import Metric
     from patchmgr.package.encodings.contract import Encoding
@@ -52,7 +52,7 @@ class Plugins:
     encodings: Mapping[str, Encoding]
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     readers: Mapping[str, Reader] = field(default_factory=dict)
-    runtimes: Mapping[str, MemoryRuntime] = field(default_factory=dict)
+    runtimes: Mapping[str, AnyRuntime] = field(default_factory=dict)
     trainers: Mapping[str, Trainer] = field(default_factory=dict)
     exporters: Mapping[str, Exporter] = field(default_factory=dict)
     reports: tuple[PluginReport, ...] = field(default=())
@@ -94,7 +94,7 @@ class Plugins:
             raise UsageError(f"nothing is exported to {name!r}", hint=f"known: {known}")
         return self.exporters[name]
 
-    def runtime(self, name: str, *, wanted_by: str) -> MemoryRuntime:
+    def runtime(self, name: str, *, wanted_by: str) -> AnyRuntime:
         """A memory runtime by name.
 
         Raises:

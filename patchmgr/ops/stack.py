@@ -36,7 +36,8 @@ def add(stack: Stack, packages: Sequence[Manifest]) -> StackChange:
     left in peace.
 
     Raises:
-        ConflictError: a package was computed on others that are missing, or one that leaves is still needed.
+        ConflictError: a package was computed on others that are missing, one that leaves is still needed, or a hidden
+            memory reads tensors that a package changes which it was not made on.
     """
     result = list(stack)
     for package in packages:
@@ -49,6 +50,7 @@ def add(stack: Stack, packages: Sequence[Manifest]) -> StackChange:
     for package in result:
         if package not in lost:
             _check_attested(package, result)
+        _check_reads(package, result)
     return exchange(stack, tuple(result))
 
 
@@ -85,6 +87,7 @@ def remove(stack: Stack, packages: Iterable[Manifest], *, cascade: bool = False,
             hint="--cascade takes these out too, --rebase makes them again on what is left, --force leaves them in",
         )
     leaving |= {package.digest for package in dependants}
+    _check_kept_reads(stack, leaving)
     kept = tuple(package for package in stack if package.digest not in leaving)
     return StackChange(kept, removed=tuple(package for package in stack if package.digest in leaving))
 
@@ -149,6 +152,35 @@ def _check_attested(package: Manifest, stack: Sequence[Manifest]) -> None:
             f"({', '.join(sorted(digest[:12] for digest in missing))})",
             hint="apply those first, or make it again on this state: `patchmgr rebase MODEL REF`",
         )
+
+
+def _check_reads(package: Manifest, stack: Sequence[Manifest]) -> None:
+    """Refuse a memory whose claims rest on tensors that packages change which it was not made on."""
+    for other in stack:
+        if other.digest not in package.parent.packages and (name := _read_there(package, other)):
+            raise ConflictError(
+                f"{package.reference} knows its prompts by what {name!r} makes of them, "
+                f"which {other.reference} changes and it was not made on",
+                hint=f"make it again on that state: `patchmgr rebase MODEL {package.reference}`",
+            )
+
+
+def _check_kept_reads(stack: Stack, leaving: set[str]) -> None:
+    """Refuse to leave a memory in, even by force, when a package goes that changes what its claims rest on."""
+    for package in stack:
+        for other in stack:
+            gone = other.digest in leaving and other.digest in package.parent.packages
+            if package.digest not in leaving and gone and (name := _read_there(package, other)):
+                raise ConflictError(
+                    f"{package.reference} knows its prompts by what {name!r} makes of them with {other.reference}",
+                    hint="--cascade takes it out too, --rebase makes it again on what is left",
+                )
+
+
+def _read_there(package: Manifest, other: Manifest) -> str | None:
+    """A tensor that a memory reads and another package changes."""
+    reads = (package.memory.reads if package.memory else None) or {}
+    return next((touched.name for touched in other.tensors if touched.name in reads), None)
 
 
 def _missing(package: Manifest, stack: Sequence[Manifest]) -> set[str]:

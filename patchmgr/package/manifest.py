@@ -73,11 +73,21 @@ class TouchedTensor(Section):
 class MemoryRecord(Section):
     """What a memory package needs where it is put; its bundle says the rest."""
 
+    left_out = frozenset({"reads"})
+
     runtime: Annotated[str, Field(min_length=1)]
     """The plugin that answers."""
     level: Literal["text", "hidden"]
     """``text``: it works on any base; ``hidden``: on the one that it was made for."""
     n_entries: Count
+    reads: Mapping[str, Sha256] | None = None
+    """Of a hidden one: each tensor on which its claims depend, by its name in the checkpoint, as it was made on it."""
+
+    @model_validator(mode="after")
+    def _reads_what_it_must(self) -> MemoryRecord:
+        if (self.level == "hidden") != bool(self.reads):
+            raise ValueError("a hidden memory names the tensors that it reads, and a memory of texts reads none")
+        return self
 
 
 class Manifest(Section):

@@ -20,7 +20,7 @@ from patchmgr.errors import RequestError
 from patchmgr.methods.artefacts import ArtefactStore
 from patchmgr.methods.contract import EditContext, LoadedModel, Method, MethodParameters, Need, Payload
 from patchmgr.methods.loader import load_plugins
-from patchmgr.methods.runtime import Memory
+from patchmgr.methods.runtime import Memory, opened
 from patchmgr.methods.tokens import encode_answered
 from patchmgr.package.memory.bundle import MemoryDraft, read_bundle, write_bundle
 from patchmgr.request import EditRequest
@@ -160,7 +160,7 @@ class MethodTestCase:
         for request in self.requests:
             payload = self.run(loaded, context, [request])
             if payload.memory is not None:
-                assert memory_of(payload.memory).route([request.text])[0] is not None, request.text
+                assert memory_of(payload.memory, loaded).route([request.text])[0] is not None, request.text
                 continue
             edited = LoadedModel(changed_copy(loaded.model, payload), loaded.tokenizer, "edited")
             assert target_log_probability(edited, request) > target_log_probability(loaded, request), request.text
@@ -178,13 +178,13 @@ class MethodTestCase:
             assert payload.deltas or payload.memory
 
 
-def memory_of(draft: MemoryDraft) -> Memory:
-    """A bundle as it works after it was written and read."""
+def memory_of(draft: MemoryDraft, loaded: LoadedModel) -> Memory:
+    """A bundle as it works after it was written and read, before a model or inside it."""
     with TemporaryDirectory() as folder:
         write_bundle(Path(folder), draft)
         files = {path.relative_to(folder).as_posix(): path for path in Path(folder).rglob("*") if path.is_file()}
         bundle = read_bundle("the bundle", files)
-        return load_plugins().runtime(bundle.config.runtime, wanted_by="the bundle").open(bundle, "cpu")
+        return opened(load_plugins().runtime(bundle.config.runtime, wanted_by="the bundle"), bundle, loaded)
 
 
 def changed_copy(model: Any, payload: Payload) -> Any:

@@ -54,6 +54,8 @@ class MemoryDraft:
     """Further files, by their path in the folder."""
     files: Mapping[InnerPath, Path] = field(default_factory=dict)
     """Files to copy, by their path in the folder."""
+    reads: tuple[str, ...] = ()
+    """Of a hidden memory: the parameters of the loaded model on which its claims depend."""
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
