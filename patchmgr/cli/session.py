@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -24,6 +26,8 @@ def manager(*, quiet: bool = True, signatures: str | None = None) -> Iterator[Ma
     from patchmgr.manager.manager import Manager
     from patchmgr.manager.settings import parse_signatures
 
+    if quiet or not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # the Hub's client draws them anywhere
     with render.progress_bar(quiet=quiet) as progress, Manager.open(progress=progress) as opened:
         if signatures is not None:
             asked = parse_signatures(signatures, where="--signatures")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from patchmgr.errors import HubError
 from patchmgr.hub.client import asking, client, is_offline
 
 _VERSION = re.compile(r"v([1-9][0-9]{0,17})")
@@ -53,6 +54,8 @@ def _cached(repo_id: str) -> Listing:
 
     folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo_id, repo_type="model") / "refs"
     refs = {path.name: path.read_text().strip() for path in folder.glob("*") if path.is_file()}
+    if not refs:
+        raise HubError(f"{repo_id} is not in the Hub's cache and HF_HUB_OFFLINE is set", hint="unset it")
     return _sorted(repo_id, refs, refs.pop(MAIN, None))
 
 

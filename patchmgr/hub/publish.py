@@ -73,11 +73,11 @@ def check_release(release: Release, repo_id: str) -> tuple[Listing | None, Publi
     listing = _existing(repo_id)
     if listing is None:
         return None, None
+    _check_is_ours(release, listing)
     there = listing.versions.get(release.number)
     if there is not None:
         _check_same(release, repo_id, there)
         return listing, Publication(repo_id, _url(repo_id, release.tag), release.tag, there, was_there=True)
-    _check_is_ours(release, listing)
     return listing, None
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from patchmgr import __version__
 from patchmgr.base.digests import DigestCache
 from patchmgr.manager.changes import Changes
+from patchmgr.manager.exchange import Exchange
 from patchmgr.manager.progress import Progress, silent
 from patchmgr.manager.questions import Questions
 from patchmgr.manager.remaking.verbs import Remaking
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from patchmgr.methods.loader import Plugins
 
 
-class Manager(Changes, Remaking, Sharing, Questions, Upkeep):
+class Manager(Changes, Exchange, Remaking, Sharing, Questions, Upkeep):
     """A registry with the verbs that change, ask and keep it."""
 
     def __init__(self, settings: Settings, registry: Registry, *, progress: Progress = silent) -> None:

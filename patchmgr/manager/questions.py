@@ -77,7 +77,7 @@ class Questions:
         """A model in memory, packages tried on top of it; see :func:`patchmgr.manager.load.load`."""
         from patchmgr.manager.load import load
 
-        return load(self._manager, model, references, dtype=dtype, device=device)
+        return load(self._manager, model, self._manager.nearby(references), dtype=dtype, device=device)
 
     def generate(
         self,
@@ -91,21 +91,20 @@ class Questions:
         """Ask a model; see :func:`patchmgr.manager.generate.generate`."""
         from patchmgr.manager.generate import generate
 
-        return generate(
-            self._manager, model, prompt, references=references, compare=compare, max_new_tokens=max_new_tokens
-        )
+        trial = self._manager.nearby(references)
+        return generate(self._manager, model, prompt, references=trial, compare=compare, max_new_tokens=max_new_tokens)
 
     def evaluate(self, references: Sequence[str], order: EvaluationOrder) -> Evaluation:
         """Measure packages or a model; see :func:`patchmgr.manager.evaluate.evaluate`."""
         from patchmgr.manager.evaluate import evaluate
 
-        return evaluate(self._manager, references, order)
+        return evaluate(self._manager, self._manager.nearby(references), order)
 
     def report(self, references: Sequence[str], order: EvaluationOrder, done: Evaluation) -> Report:
         """What an evaluation found, to be written down; see :func:`patchmgr.manager.reporting.report`."""
         from patchmgr.manager.reporting import report
 
-        return report(self._manager, references, order, done)
+        return report(self._manager, self._manager.nearby(references), order, done)
 
     def harness(self, references: Sequence[str], order: HarnessOrder) -> HarnessReport:
         """Run tasks of lm-evaluation-harness before and after; see :func:`patchmgr.manager.harness.harness`."""
@@ -117,7 +116,7 @@ class Questions:
         """What packages have to do with each other; see :func:`patchmgr.manager.conflicts.conflicts.conflicts`."""
         from patchmgr.manager.conflicts.conflicts import conflicts
 
-        return conflicts(self._manager, words, order)
+        return conflicts(self._manager, self._manager.nearby(words), order)
 
     def compare(self, model: str, order: ComparisonOrder) -> Comparison:
         """Several methods on one set of edits; see :func:`patchmgr.manager.compare.compare`."""
@@ -186,7 +185,8 @@ class Questions:
         """What differs between two packages or two states; see :func:`patchmgr.manager.diff.diff.diff`."""
         from patchmgr.manager.diff.diff import diff
 
-        return diff(self._manager, a, b, order)
+        near = self._manager.nearby([a] if b is None else [a, b])
+        return diff(self._manager, near[0], None if b is None else near[1], order)
 
     def log(self, name: str, *, limit: int | None = None) -> History:
         """The generations of a model, or the versions of a package, newest first; with a limit the newest of them."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchmgr.errors import PatchmgrError
+from patchmgr.hub.reference import is_hub_reference
 from patchmgr.manager.newest import measured_thing, newest
 from patchmgr.manager.packages import folder_of, is_folder, score_record
 from patchmgr.manager.signing.ask import finding
@@ -64,6 +65,10 @@ def show_edits(manager: Manager, reference: str, *, offset: int = 0, limit: int 
         NotFoundError: there is no such package.
         IntegrityError: of a folder, a file is missing or damaged.
     """
+    if is_hub_reference(reference):
+        from patchmgr.manager.sharing.show import show_remote_edits
+
+        return show_remote_edits(manager, reference, offset=offset, limit=limit)
     if is_folder(reference):
         package = EditPackage.read(folder_of(reference))
         until = None if limit is None else offset + limit
@@ -74,13 +79,17 @@ def show_edits(manager: Manager, reference: str, *, offset: int = 0, limit: int 
 
 
 def show(manager: Manager, reference: str) -> PackageView:
-    """A package of the registry, or in a folder; every byte is checked.
+    """A package of the registry, in a folder, or on the Hub; every byte is checked, but weights are left on the Hub.
 
     Raises:
         NotFoundError: there is no such package.
         IntegrityError: a file is missing or damaged.
         FormatError: a folder that is no valid package.
     """
+    if is_hub_reference(reference):
+        from patchmgr.manager.sharing.show import show_remote
+
+        return show_remote(manager, reference)
     folder = folder_of(reference) if is_folder(reference) else None
     if folder is not None:
         package = EditPackage.read(folder)

@@ -12,6 +12,7 @@ from patchmgr.errors import ConflictError
 from patchmgr.manager.conflicts.refused import noting_conflicts
 from patchmgr.manager.packages import adopt_folders, folder_of
 from patchmgr.manager.recipe import find_kept, make_recipe
+from patchmgr.manager.sharing.pull import brought_in
 from patchmgr.manager.states import ModelState, read_state
 from patchmgr.manager.wanted import addition
 from patchmgr.ops import stack as stacks
@@ -60,8 +61,9 @@ def write_out(
     """
     state = read_state(manager, model)
     destination = new_place(manager, state.base.folder, destination)
-    adopt_folders(manager, references)
+    references = brought_in(manager, references, model=model)
     stack = _wanted(manager, state, references, allow_conflicts=allow_conflicts).stack
+    adopt_folders(manager, references)  # nothing is taken in for a state that cannot be
     kept = _kept(manager, state, stack, destination) if links else {}
     recipe = make_recipe(manager, state, stack, kept, links=links)
 

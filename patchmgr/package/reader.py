@@ -68,6 +68,16 @@ class EditPackage:
         check_files(manifest.reference, MANIFEST, manifest.files, files)
         return cls(manifest, dict(files))
 
+    @classmethod
+    def open_part(cls, manifest: Manifest, files: Mapping[str, Path]) -> EditPackage:
+        """A package of which only some files are at hand; these are checked.
+
+        Raises:
+            IntegrityError: as in :meth:`read`.
+        """
+        check_files(manifest.reference, MANIFEST, {name: manifest.files[name] for name in files}, files)
+        return cls(manifest, dict(files))
+
     @cached_property
     def requests(self) -> tuple[EditRequest, ...]:
         """The edits; none where the author withheld them.

@@ -1,0 +1,1 @@
+"""Packages and editors to and from the Hub."""

@@ -1,0 +1,77 @@
+"""Pulling: a package of the Hub into the registry, as it is there or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from patchmgr.hub.reference import is_hub_reference
+from patchmgr.manager.packages import adopt
+from patchmgr.manager.sharing.remote_package import RemotePackage, check_no_other, fetched, find_remote
+from patchmgr.manager.states import read_state
+from patchmgr.ops import stack as stacks
+from patchmgr_registry import EventObject, VersionRecord
+
+if TYPE_CHECKING:
+    from patchmgr.manager.manager import Manager
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A version that is in the registry now."""
+
+    version: VersionRecord
+    repo_id: str
+    commit: str
+    was_there: bool
+    """The registry has had it before; nothing was downloaded."""
+
+
+def pull(manager: Manager, text: str, *, model: str | None = None) -> Pulled:
+    """Take a version from the Hub into the registry, where it is not there already.
+
+    Args:
+        manager: the registry.
+        text: such as ``org/fact-fixes@v3``.
+        model: refuse a package that was not made for the base of this model, before it is downloaded.
+
+    Raises:
+        UsageError: the text does not name a version on the Hub.
+        NotFoundError: there is no such repository or version, or no access to it.
+        BaseMismatchError: it was made for another base.
+        ConflictError: the registry has another package of that name and number.
+        IntegrityError: a file is missing or is not what its digest says.
+        FormatError: it is no valid package.
+        HubError: the Hub cannot be reached.
+        StorageError: the disk is full, read-only or failing.
+    """
+    remote = find_remote(text)
+    if model is not None:
+        stacks.check_base(remote.manifest, read_state(manager, model).fingerprint, model=model)
+    known = manager.registry.version_by_digest(remote.manifest.digest)
+    if known is not None:
+        _remember(manager, remote)
+        return Pulled(known, remote.snapshot.repo_id, remote.snapshot.commit, was_there=True)
+    check_no_other(manager, remote)
+    with fetched(manager, remote) as folder:
+        version = adopt(manager, folder, "pull", [EventObject("remote", remote.place)])
+    _remember(manager, remote)
+    return Pulled(version, remote.snapshot.repo_id, remote.snapshot.commit, was_there=False)
+
+
+def brought_in(manager: Manager, references: Sequence[str], *, model: str | None = None) -> tuple[str, ...]:
+    """References with those to the Hub pulled, and named by their digests."""
+    return tuple(
+        f"sha256:{pull(manager, text, model=model).version.digest}" if is_hub_reference(text) else text
+        for text in references
+    )
+
+
+def _remember(manager: Manager, remote: RemotePackage) -> None:
+    """Note where versions of a package come from, for `patchmgr outdated`; the first place stays."""
+    name = remote.manifest.name
+    if all(known.name != name for known in manager.registry.remotes()):
+        with manager.registry.begin() as tx:
+            tx.set_remote(name, f"hf://{remote.snapshot.repo_id}")
+            tx.commit()

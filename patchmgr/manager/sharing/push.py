@@ -1,0 +1,121 @@
+"""Pushing: a version of the registry to the Hub, with a card that the Hub understands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from patchmgr.durable import scratch_folder
+from patchmgr.errors import UsageError
+from patchmgr.hub.publish import Publication, Release, check_release, publish
+from patchmgr.hub.reference import HubReference, is_hub_reference
+from patchmgr.manager.export import adapter_files
+from patchmgr.manager.lay_out import package_folder
+from patchmgr.package.card import render_card
+from patchmgr.package.reader import CARD, MANIFEST, EditPackage
+from patchmgr_registry import EventObject, VersionRecord
+
+if TYPE_CHECKING:
+    from patchmgr.manager.manager import Manager
+
+_PUSH = "push"
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What pushing did, or would do."""
+
+    reference: str
+    digest: str
+    publication: Publication
+    files: dict[str, int]
+    """What the version consists of on the Hub, with sizes in bytes."""
+    is_signed: bool
+    has_adapter: bool
+    """Whether a PEFT adapter of the same effect lies beside the package."""
+
+
+def push(
+    manager: Manager,
+    reference: str,
+    repo: str,
+    *,
+    private: bool = True,
+    create_pr: bool = False,
+    dry_run: bool = False,
+) -> Pushed:
+    """Publish a version: one commit, and a tag ``v3`` that never moves.
+
+    Args:
+        manager: the registry.
+        reference: which version.
+        repo: ``org/name``; it is made when it is not there.
+        private: whether a repository that is made is private.
+        create_pr: open a pull request instead.
+        dry_run: say what would be done, and send nothing.
+
+    Raises:
+        NotFoundError: there is no such version, or this account may not write there.
+        UsageError: the repository's id cannot be one.
+        ConflictError: the repository has another version of that number, holds something else, or was changed by
+            somebody else meanwhile.
+        IntegrityError: a blob of the version is missing or damaged.
+        HubError: the Hub cannot be reached, or refuses.
+    """
+    version = manager.registry.version(reference)
+    repo_id = parse_repo(repo)
+    with scratch_folder(manager.settings.home / "tmp", "push-", what=version.reference) as scratch:
+        package = package_folder(manager, version, scratch / "package")
+        files = _files(manager, version, package, repo_id)
+        release = Release(version.package, version.number, MANIFEST, version.manifest.encode(), files, version.message)
+        sizes = {name: len(file) if isinstance(file, bytes) else file.stat().st_size for name, file in files.items()}
+        if dry_run:
+            listing, done = check_release(release, repo_id)
+            done = done or Publication(repo_id, "", release.tag, None, is_new_repository=listing is None)
+        else:
+            done = publish(release, repo_id, private=private, create_pr=create_pr)
+    if not dry_run and not done.was_there:
+        record_push(manager, EventObject("package", version.reference, version.digest), version.package, done)
+    return Pushed(version.reference, version.digest, done, sizes, "model.sig" in files, "adapter_config.json" in files)
+
+
+def parse_repo(text: str) -> str:
+    """The id of a repository to publish to.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not is_hub_reference(text) or HubReference.parse(text).which:
+        raise UsageError(
+            f"{text!r} is no repository of the Hub", hint="write org/name; the version is the package's own number"
+        )
+    return HubReference.parse(text).repo_id
+
+
+def record_push(manager: Manager, what: EventObject, name: str, done: Publication) -> None:
+    """Note that something was published, and where."""
+    place = f"hf://{done.repo_id}@{done.commit}"
+    with manager.registry.begin() as tx:
+        tx.set_remote(name, f"hf://{done.repo_id}")
+        tx.record_event(manager.origin, _PUSH, objects=[what, EventObject("remote", done.pull_request or place)])
+        tx.commit()
+
+
+def _files(manager: Manager, version: VersionRecord, package: EditPackage, repo_id: str) -> dict[str, Path | bytes]:
+    """Everything that lies in the repository: the package, its companions, and a card that names the repository."""
+    manifest, files = package.manifest, dict[str, Path | bytes](package.files)
+    adapter = adapter_files(manager, version) or {}
+    files[MANIFEST] = version.manifest.encode()
+    files |= adapter
+    if CARD not in manifest.files:
+        method = manager.plugins.methods.get(manifest.method.name)
+        files[CARD] = render_card(
+            manifest,
+            package.requests,
+            package.scores,
+            repo_id=repo_id,
+            papers=() if method is None else (method.paper,),
+            adapter=bool(adapter),
+        ).encode()
+    return dict(sorted(files.items()))

@@ -1,0 +1,113 @@
+"""A package on the Hub: its manifest first, everything else only when it is wanted, and every byte checked."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from patchmgr.durable import scratch_folder
+from patchmgr.errors import ConflictError, IntegrityError
+from patchmgr.hub.fetch import Snapshot, check_listed, fetch_files, open_snapshot
+from patchmgr.hub.reference import HubReference
+from patchmgr.manager.sharing.choose import choose
+from patchmgr.package.files import COMPANIONS
+from patchmgr.package.manifest import Manifest, parse_manifest
+from patchmgr.package.reader import EDITS, MANIFEST, SCORES, SIGNATURE, EditPackage
+
+if TYPE_CHECKING:
+    from patchmgr.manager.manager import Manager
+
+
+@dataclass(frozen=True)
+class RemotePackage:
+    """A version that lies on the Hub."""
+
+    reference: HubReference
+    """As it was asked for."""
+    snapshot: Snapshot
+    manifest: Manifest
+
+    @property
+    def place(self) -> str:
+        """``hf://org/name@<commit>``: exactly these bytes."""
+        return f"hf://{self.snapshot.repo_id}@{self.snapshot.commit}"
+
+
+def find_remote(text: str) -> RemotePackage:
+    """A version on the Hub by what a user typed; only its manifest is fetched.
+
+    Raises:
+        UsageError: the text does not name one.
+        NotFoundError: there is no such repository or version, or no access to it.
+        FormatError: the manifest cannot be read, or the repository holds what it does not list.
+        IntegrityError: the repository lacks a file, or has another than the manifest says.
+        HubError: the Hub cannot be reached.
+    """
+    reference = HubReference.parse(text)
+    snapshot = open_snapshot(reference.repo_id, choose(reference), MANIFEST)
+    manifest = parse_manifest(snapshot.manifest)
+    check_listed(snapshot, manifest.files)
+    return RemotePackage(reference, snapshot, manifest)
+
+
+def check_no_other(manager: Manager, remote: RemotePackage) -> None:
+    """Make sure that the registry does not know another package by this name and number.
+
+    Raises:
+        ConflictError: it does.
+    """
+    manifest = remote.manifest
+    for version in manager.registry.summaries(manifest.name) if _is_known(manager, manifest.name) else ():
+        if version.number == manifest.version and version.digest != manifest.digest:
+            raise ConflictError(
+                f"{remote.reference} is {manifest.reference}, and the registry has another package of that name and "
+                f"number (sha256:{version.digest[:12]}, there sha256:{manifest.digest[:12]})",
+                hint="one of them was changed under its number; ask its author which is meant",
+            )
+
+
+@contextlib.contextmanager
+def fetched(manager: Manager, remote: RemotePackage) -> Iterator[Path]:
+    """The whole package in a temporary folder, with its signature where it has one.
+
+    Raises:
+        IntegrityError: a byte is not what the manifest says.
+        HubError: the Hub cannot be reached.
+        StorageError: the disk is full, read-only or failing.
+    """
+    names = [*remote.manifest.files, *({SIGNATURE} & set(remote.snapshot.files))]
+    with scratch_folder(manager.settings.home / "tmp", "pull-", what=str(remote.reference)) as folder:
+        fetch_files(remote.snapshot, names, folder)
+        package = EditPackage.read(folder)
+        if package.manifest.digest != remote.manifest.digest:
+            raise IntegrityError(f"{remote.reference} changed while it was fetched", hint="run it again")
+        yield folder
+
+
+def fetch_words(manager: Manager, remote: RemotePackage) -> EditPackage:
+    """Manifest, edits and scores of a package, without its weights; what is fetched is checked.
+
+    The files are read before this returns, for they lie in a temporary folder.
+
+    Raises:
+        IntegrityError: a byte is not what the manifest says.
+        HubError: the Hub cannot be reached.
+    """
+    names = [name for name in (EDITS, SCORES) if name in remote.manifest.files]
+    with scratch_folder(manager.settings.home / "tmp", "show-", what=str(remote.reference)) as folder:
+        fetch_files(remote.snapshot, names, folder)
+        package = EditPackage.open_part(remote.manifest, {name: folder / name for name in names})
+        _ = package.requests, package.scores
+    return package
+
+
+def companions(remote: RemotePackage) -> frozenset[str]:
+    """What lies beside the package."""
+    return COMPANIONS & set(remote.snapshot.files)
+
+
+def _is_known(manager: Manager, name: str) -> bool:
+    return any(package.name == name for package in manager.registry.packages())
