@@ -8,7 +8,7 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
-from huggingface_hub import constants
+from huggingface_hub import constants, file_download
 from huggingface_hub.utils import _http, _xet
 
 from hub.testhub.server import Hub
@@ -40,6 +40,7 @@ def use_hub(
     }  # fmt: skip
     for name, value in settings.items():
         monkeypatch.setattr(constants, name, value)
+    monkeypatch.setattr(file_download, "_ETAG_RETRY_TIMEOUT", timeout_s)
     monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", hub.endpoint)
     for backoff in (_http.http_backoff, _http.http_stream_backoff.__wrapped__):
         monkeypatch.setitem(backoff.__kwdefaults__, "base_wait_time", 0.01)

@@ -36,7 +36,7 @@ class Hub:
         self.endpoint, self.cdn = (f"http://127.0.0.1:{s.getsockname()[1]}" for s in self._sockets)
         config = uvicorn.Config(
             Wire(self, ROUTES), http="h11", ws="none", lifespan="off", log_level="critical", access_log=False,
-            proxy_headers=False, server_header=False, timeout_graceful_shutdown=0,
+            proxy_headers=False, server_header=False, timeout_graceful_shutdown=0, timeout_keep_alive=600,
         )  # fmt: skip
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=(self._sockets,), daemon=True)

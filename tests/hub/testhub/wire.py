@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hub.testhub.server import Hub
 
 Handler = Callable[..., Response]
+_UNCOUNTED = "/api/agent-harnesses"  # what the client asks on the side, once a process, is neither recorded nor failed
 
 
 @dataclass
@@ -83,8 +84,9 @@ class Wire:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         raw, query = scope["raw_path"].decode("ascii"), scope["query_string"].decode("ascii")
         recorded = Recorded(scope["method"], f"{raw}?{query}" if query else raw)
-        self.hub.requests.append(recorded)
-        recorded.fault = self.hub.faults.take(recorded.method, recorded.path)
+        if raw != _UNCOUNTED:
+            self.hub.requests.append(recorded)
+            recorded.fault = self.hub.faults.take(recorded.method, recorded.path)
         body = await _body(receive)
         if body is None:
             return
