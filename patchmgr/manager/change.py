@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from patchmgr.manager.carry_out import Outcome, carry_out
 from patchmgr.manager.conflicts.refused import noting_conflicts
-from patchmgr.manager.packages import adopt_folders
+from patchmgr.manager.packages import adopt_folders, is_folder
 from patchmgr.manager.recipe import find_kept
 from patchmgr.manager.sharing.pull import brought_in
 from patchmgr.manager.signing.ask import asking
@@ -69,12 +69,13 @@ def apply(
     """
     manager.registry.model(model)
     references = brought_in(manager, references, model=model)
-    adopt_folders(manager, references)
     wanted = noting_conflicts(manager, addition(manager, references), references, allowed=allow_conflicts)
+    if require or any(map(is_folder, references)):
+        wanted(read_state(manager, model))  # for what is refused anyway, nothing is measured or taken in first
+    adopt_folders(manager, references)
     if require:
         from patchmgr.manager.evaluate import check_gates  # torch, and only here
 
-        wanted(read_state(manager, model))  # what is refused anyway is not measured first
         wanted = unless_changed(manager.registry.model(model).generation, wanted)
         check_gates(manager, model, references, require)
     return carry_out(manager, model, "apply", wanted, message)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchmgr.errors import ConflictError, NotFoundError
-from patchmgr.manager.signing.ask import require_signatures
 from patchmgr.manager.signing.keep import keep_better, signature_to_keep
 from patchmgr.package.manifest import Manifest
 from patchmgr.package.memory.bundle import read_bundle
@@ -97,17 +96,9 @@ def adopt(manager: Manager, folder: Path, action: str = "import", objects: Seque
 
 
 def adopt_folders(manager: Manager, references: Sequence[str]) -> None:
-    """Take every package that is named by its folder into the registry, if all may be used.
-
-    Raises:
-        PatchmgrError: as :func:`adopt`, and as :func:`patchmgr.manager.signing.ask.require_signatures`.
-    """
-    folders = {text: folder_of(text) for text in references if is_folder(text)}
-    for folder in folders.values():
-        manifest = EditPackage.read(folder).manifest
-        require_signatures(manager, [manifest], {manifest.digest: folder})
-    for folder in folders.values():
-        adopt(manager, folder)
+    """Take every package that is named by its folder into the registry; errors as those of :func:`adopt`."""
+    for text in filter(is_folder, references):
+        adopt(manager, folder_of(text))
 
 
 def is_folder(reference: str) -> bool:

@@ -34,7 +34,9 @@ def sign_with_certificate(
         from model_signing import signing
 
         signer = signing.Config().use_certificate_signer(
-            private_key=key, signing_certificate=certificate, certificate_chain=chain
+            private_key=key,
+            signing_certificate=certificate,
+            certificate_chain=chain or [certificate],  # it takes no empty chain; standing there twice does no harm
         )
         return _written(signer, what, digests)
 

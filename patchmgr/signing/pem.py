@@ -51,8 +51,7 @@ def read_certificate(path: Path, name: str) -> TrustedKey:
         NotFoundError: there is no such file.
         UsageError: it holds a private key, not one certificate, one that another issued, or one that does not hold now.
     """
-    data = _read_public(path)
-    certificate = _one_certificate(data, path)
+    certificate = _one_certificate(path, _read_public(path))
     from cryptography.hazmat.primitives.serialization import Encoding
 
     if certificate.issuer != certificate.subject:
@@ -96,7 +95,7 @@ def check_signing_certificate(path: Path, key: Any) -> None:
         NotFoundError: there is no such file.
         UsageError: it is not that of the key, does not hold now, or is not for signing.
     """
-    certificate = _one_certificate(_read(path), path)
+    certificate = _one_certificate(path, _read(path))
     from cryptography import x509
 
     if certificate.public_key() != key.public_key():
@@ -117,6 +116,22 @@ def check_signing_certificate(path: Path, key: Any) -> None:
         )
 
 
+def read_certificates(path: Path, data: bytes | None = None) -> list[x509.Certificate]:
+    """Every certificate in a file, which was read already where ``data`` is given.
+
+    Raises:
+        NotFoundError: there is no such file.
+        UsageError: it holds none.
+    """
+    with_library()
+    from cryptography import x509
+
+    try:
+        return x509.load_pem_x509_certificates(_read(path) if data is None else data)
+    except ValueError as error:
+        raise UsageError(f"{path} holds no certificate in PEM: {_told(error)}", hint="give a PEM file") from None
+
+
 def with_library() -> None:
     """Make sure that keys can be read; PatchmgrError says what to install."""
     try:
@@ -125,14 +140,8 @@ def with_library() -> None:
         raise PatchmgrError(f"keys cannot be read here: {error}", hint="pip install 'patchmgr[signing]'") from None
 
 
-def _one_certificate(data: bytes, path: Path) -> x509.Certificate:
-    with_library()
-    from cryptography import x509
-
-    try:
-        found = x509.load_pem_x509_certificates(data)
-    except ValueError as error:
-        raise UsageError(f"{path} holds no certificate in PEM: {_told(error)}", hint="give a PEM file") from None
+def _one_certificate(path: Path, data: bytes) -> x509.Certificate:
+    found = read_certificates(path, data)
     if len(found) != 1:
         raise UsageError(f"{path} holds {len(found)} certificates", hint="give one; others of a chain go by --chain")
     return found[0]

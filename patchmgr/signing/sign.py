@@ -10,7 +10,7 @@ from patchmgr.errors import IntegrityError, UsageError
 from patchmgr.package.manifest import Manifest
 from patchmgr.signing.bundle import parse_bundle
 from patchmgr.signing.contract import Signer, signed_digests
-from patchmgr.signing.pem import check_private_key, check_signing_certificate
+from patchmgr.signing.pem import check_private_key, check_signing_certificate, read_certificates
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class SigningOrder:
         key = check_private_key(self.key)
         if self.certificate is not None:
             check_signing_certificate(self.certificate, key)
+            for link in self.chain:
+                read_certificates(link)
         return key
 
 
