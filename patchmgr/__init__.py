@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from patchmgr.live.folder import load
-    from patchmgr.live.hot import hot_apply
+    from patchmgr.manager.hot import hot_apply
     from patchmgr.manager.manager import Manager
 
 __version__ = "0.1.0"
@@ -45,7 +45,7 @@ def __getattr__(name: str) -> Any:
 
         return load
     if name == "hot_apply":
-        from patchmgr.live.hot import hot_apply
+        from patchmgr.manager.hot import hot_apply
 
         return hot_apply
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from patchmgr.errors import FormatError, IntegrityError
 from patchmgr.manager.settings import Signatures
 from patchmgr.package.manifest import Manifest
-from patchmgr.package.reader import SIGNATURE
+from patchmgr.package.reader import SIGNATURE, EditPackage
 from patchmgr.signing.bundle import read_signature
 from patchmgr.signing.contract import Finding, TrustedKey
 from patchmgr.signing.trust import trusted_keys
@@ -56,6 +56,15 @@ def finding(manager: Manager, manifest: Manifest, trusted: Sequence[TrustedKey],
         return Finding("bad", trouble=error.message)
     except IntegrityError as error:
         return Finding("bad", trouble=f"its blob is missing or damaged ({error.message})")
+
+
+def finding_of(package: EditPackage, trusted: Sequence[TrustedKey]) -> Finding:
+    """What is known of the signature that lies with a package."""
+    place = package.files.get(SIGNATURE)
+    try:
+        return judge(package.manifest, None if place is None else read_signature(place), trusted)
+    except FormatError as error:
+        return Finding("bad", trouble=error.message)
 
 
 def enforce(manifest: Manifest, found: Finding, asked: Signatures) -> None:
