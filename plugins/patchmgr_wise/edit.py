@@ -1,0 +1,192 @@
+"""The next version of a WISE memory: shards that lost an edit are trained anew without it, and new edits come in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from patchmgr.errors import MethodError
+from patchmgr.methods.contract import EditContext, LoadedModel, Payload
+from patchmgr.methods.tokens import encode_all
+from patchmgr.package.memory.bundle import MemoryConfig, MemoryDraft
+from patchmgr.package.memory.operations import Entry
+from patchmgr.request import EditRequest
+from patchmgr_finetune.examples import Example, examples
+from patchmgr_inside.changes import changes
+from patchmgr_inside.place import Place, place_in
+from patchmgr_inside.reading import check_fits, inputs_at
+from patchmgr_keyvalue.contexts import sample_templates
+from patchmgr_keyvalue.rows import PLAIN
+from patchmgr_keyvalue.sampling import sample_rows
+from patchmgr_wise.equations import random_mask, stir
+from patchmgr_wise.parameters import WiseParameters
+from patchmgr_wise.shards import SHARDS, Shard, SideMemories, read_shards, shard_arrays, sides_of
+from patchmgr_wise.training import Course, Margins, trained
+
+_TEXTS, _TOKENS = 256, 12
+"""The model's own texts that are told apart from edits, and their tokens."""
+
+
+def edit(
+    loaded: LoadedModel, requests: Sequence[EditRequest], parameters: WiseParameters, context: EditContext
+) -> Payload:
+    """Remember some requests beside what the version before does.
+
+    Shards share no training, so one that is trained anew without an edit is what it would be had that never been there.
+
+    Args:
+        loaded: the model that the memory shall lie in; it is left as it is.
+        requests: what to remember, one after another.
+        parameters: of the method.
+        context: holds the version before.
+
+    Raises:
+        MethodError: the layer cannot be worked on, or is another than that of the version before.
+        RequestError: a request is too long for the model.
+        UsageError: an entry to forget is not there.
+    """
+    todo = changes(requests, context)
+    known = None if context.memory is None else int(context.memory.config.settings["layer"])
+    place = place_in(loaded.model, known if parameters.layer is None else parameters.layer)
+    if known not in (None, place.layer):
+        raise MethodError(
+            f"the version before works in layer {known}, and this would in {place.layer}",
+            hint="leave layer out, or begin a new package",
+        )
+    shape = (place.projection.d_out, place.projection.d_in)
+    before = None if context.memory is None else read_shards(context.memory, shape)
+    shards, n_made = _filled(before, todo.gone, todo.new, parameters, shape, context.seed)
+    templates = _templates(loaded, place, parameters, context.seed)
+    course = _course(loaded, place, parameters, context.seed)
+    done = _trained(course, shards, before, {entry.id: entry for entry in todo.entries}, loaded, templates, context)
+    prompts = {entry.id: entry.prompt for entry in todo.entries}
+    sides = sides_of(done, parameters.retrieve, parameters.merge_every, parameters.density)
+    thresholds = [_threshold(loaded, place, [prompts[n] for n in names], added, parameters) for names, added in sides]
+    settings = {
+        "layer": place.layer,
+        "retrieve": parameters.retrieve,
+        "merge_every": parameters.merge_every,
+        "density": parameters.density,
+        "made": n_made,
+        "shards": [list(shard.members) for shard in done],
+        "thresholds": thresholds,
+    }
+    draft = MemoryDraft(
+        MemoryConfig(runtime="wise", runtime_version="1", level="hidden", settings=settings),
+        todo.operations,
+        arrays={SHARDS: shard_arrays(done)} if done else {},
+        reads=place.reads,
+    )
+    margins = course.margins
+    used = {
+        **parameters.model_dump(mode="json"),
+        "used_layer": place.layer,
+        "used_margins": [margins.alpha, margins.beta, margins.gamma],
+    }
+    return Payload(deltas=(), parameters=used, contexts=templates, memory=draft)
+
+
+def _filled(
+    before: SideMemories | None,
+    gone: Sequence[str],
+    new: Sequence[Entry],
+    parameters: WiseParameters,
+    shape: tuple[int, int],
+    seed: int,
+) -> tuple[list[Shard], int]:
+    """The shards with new entries in the last ones and without what is gone, and how many were ever made."""
+    shards = []
+    for shard in before.shards if before else ():
+        left = tuple(name for name in shard.members if name not in gone)
+        if left:
+            shards.append(shard if left == shard.members else Shard(left, shard.mask, None))
+    n_made = before.n_made if before else 0
+    for entry in new:
+        if not shards or len(shards[-1].members) >= parameters.shard_size:
+            generator = torch.Generator().manual_seed(1_000_003 * seed + n_made)
+            shards.append(Shard((), random_mask(shape, parameters.mask_share, generator), None))
+            n_made += 1
+        shards[-1] = replace(shards[-1], members=(*shards[-1].members, entry.id))
+    return shards, n_made
+
+
+def _trained(
+    course: Course,
+    shards: Sequence[Shard],
+    before: SideMemories | None,
+    entries: dict[str, Entry],
+    loaded: LoadedModel,
+    templates: Sequence[str],
+    context: EditContext,
+) -> list[Shard]:
+    """The shards with what they add: as it was, with new edits behind it, or trained anew."""
+    old = {id(shard.mask): shard for shard in (before.shards if before else ())}
+    waiting, found = [], []
+    for shard in shards:
+        was = old.get(id(shard.mask))
+        held = was.members if was is not None and shard.change is not None else ()
+        waiting.append(shard.members[len(held) :])
+    total, done = sum(map(len, waiting)), 0
+    for shard, names in zip(shards, waiting, strict=True):
+        rows = [_rows(loaded, entries[name], templates) for name in names]
+        before_this = done
+        change = trained(
+            course,
+            rows,
+            shard.mask,
+            shard.change,
+            lambda number, at=before_this: context.progress(at + number, total, "training edits"),
+        )
+        done += len(names)
+        found.append(replace(shard, change=change.cpu()))
+    return found
+
+
+def _rows(loaded: LoadedModel, entry: Entry, templates: Sequence[str]) -> tuple[Example, ...]:
+    """An edit in its contexts."""
+    return examples(
+        loaded,
+        [EditRequest(prompt=text.replace(PLAIN, entry.prompt), target_new=entry.target) for text in templates],
+    )
+
+
+def _templates(loaded: LoadedModel, place: Place, parameters: WiseParameters, seed: int) -> tuple[str, ...]:
+    """The plain one, and half of the contexts of 5 tokens and half of 10."""
+    n_each = (parameters.contexts + 1) // 2
+    templates = sample_templates(place.model, loaded.tokenizer, lengths=(5, 10), n_each=n_each, seed=seed)
+    return templates[: 1 + parameters.contexts]
+
+
+def _course(loaded: LoadedModel, place: Place, parameters: WiseParameters, seed: int) -> Course:
+    generator = torch.Generator().manual_seed(seed)
+    sampled = sample_rows(place.model, loaded.tokenizer, _TEXTS, _TOKENS, generator)
+    texts = [row[sampled.n_start :].tolist() for row in sampled.ids]
+    irrelevant = [A.float() for A in inputs_at(place.model, place.projection.module, texts)]
+    W = place.projection.matrix().float()
+    given = float(torch.stack([stir(A, W) for A in irrelevant]).mean())
+    beta = parameters.margin_share * given if parameters.beta is None else parameters.beta
+    margins = Margins(
+        beta / 4 if parameters.alpha is None else parameters.alpha,
+        beta,
+        beta / 2 if parameters.gamma is None else parameters.gamma,
+    )
+    return Course(place, parameters, margins, irrelevant, generator)
+
+
+def _threshold(
+    loaded: LoadedModel,
+    place: Place,
+    prompts: Sequence[str],
+    added: Float[Tensor, "d_out d_in"],
+    parameters: WiseParameters,
+) -> float:
+    """A share of the least stir of a side memory on its own prompts."""
+    rows = encode_all(loaded.tokenizer, prompts)
+    check_fits(place.model, rows, prompts)
+    added = added.to(place.model.device)
+    stirs = [stir(A.float(), added) for A in inputs_at(place.model, place.projection.module, rows)]
+    return parameters.threshold_share * float(torch.stack(stirs).min())
