@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from checkpoints import make_checkpoint
-
-SCRIPT = "import sys; from patchmgr.cli.main import main; sys.argv[0] = 'patchmgr'; main()"
+from patchmgr.cli.main import main
 
 
 @pytest.fixture
-def patchmgr(hub, tmp_path, home):
-    """The command in a process of its own, because the Hub's client reads its settings when it is imported."""
+def patchmgr(hub, as_user, monkeypatch, capsys):
+    """The command as a stranger to the Hub: its exit code and what it wrote."""
+    as_user(None)
 
-    def runner(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        environment = {**hub.environment(None, tmp_path / "hf"), **settings}
-        done = subprocess.run(
-            [sys.executable, "-c", SCRIPT, *words], capture_output=True, text=True, env=environment, check=False
-        )
-        assert "Traceback" not in done.stderr
-        return done
+    def runner(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["patchmgr", *words])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return code, *capsys.readouterr()
 
     return runner
 
@@ -34,26 +36,27 @@ def folder(tmp_path) -> Path:
     return make_checkpoint(tmp_path / "remote", sharded=True)
 
 
-def test_a_hub_id_is_fetched_pinned_and_cached(hub, patchmgr, folder):
+def test_a_hub_id_is_fetched_pinned_and_cached(hub, patchmgr, folder, monkeypatch):
     commit = hub.add_repo("meta-llama/Llama-2-7b-hf", folder)
-    added = patchmgr("model", "add", "llama-7b", "meta-llama/Llama-2-7b-hf", "--json")
-    assert added.returncode == 0, added.stderr
-    base = json.loads(added.stdout)["model"]["base"]
+    code, out, error = patchmgr("model", "add", "llama-7b", "meta-llama/Llama-2-7b-hf", "--json")
+    assert code == 0, error
+    base = json.loads(out)["model"]["base"]
     assert (base["source"], base["revision"]) == ("meta-llama/Llama-2-7b-hf", commit)
     assert any("model-00001-of-00002.safetensors" in request.path for request in hub.requests)
     hub.requests.clear()
-    again = patchmgr("model", "add", "twin", "meta-llama/Llama-2-7b-hf", "--revision", commit)
-    assert again.returncode == 0
+    assert patchmgr("model", "add", "twin", "meta-llama/Llama-2-7b-hf", "--revision", commit)[0] == 0
     assert not any(".safetensors" in request.path or "/_cdn/" in request.path for request in hub.requests)
-    offline = patchmgr("model", "add", "third", "meta-llama/Llama-2-7b-hf", HF_HUB_OFFLINE="1")
-    assert offline.returncode == 0
+    hub.requests.clear()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert patchmgr("model", "add", "third", "meta-llama/Llama-2-7b-hf")[0] == 0
+    assert not hub.requests
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("org/pickled",), "org/pickled has no safetensors weights"),
-        (("org/absent",), "the Hub has no model 'org/absent'"),
+        (("org/absent",), "the Hub has no repository 'org/absent'"),
         (("org/gated",), "org/gated is gated"),
         (("org/there", "--revision", "v9"), "has no revision 'v9'"),
         (("not a hub id",), "is neither a folder nor a Hub id"),
@@ -63,12 +66,15 @@ def test_what_the_hub_refuses_is_said_in_words(hub, patchmgr, folder, words, mes
     hub.add_repo("org/there", folder)
     hub.add_repo("org/gated", folder, gated="manual")
     hub.add_repo("org/pickled", {"config.json": b"{}", "pytorch_model.bin": b"\x80"})
-    done = patchmgr("model", "add", "x", *words)
-    assert done.returncode == 1
-    assert message in done.stderr
+    code, _, error = patchmgr("model", "add", "x", *words)
+    assert code == 1
+    assert message in error
 
 
-def test_no_network_and_nothing_in_the_cache(patchmgr):
-    done = patchmgr("model", "add", "x", "org/there", HF_ENDPOINT="http://127.0.0.1:9")
-    assert done.returncode == 1
-    assert "is not in the Hub's cache and the Hub cannot be reached" in done.stderr
+def test_no_network_and_nothing_in_the_cache(patchmgr, monkeypatch):
+    nowhere = "http://127.0.0.1:9"
+    monkeypatch.setattr(constants, "ENDPOINT", nowhere)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", nowhere + "/{repo_id}/resolve/{revision}/{filename}")
+    code, _, error = patchmgr("model", "add", "x", "org/there")
+    assert code == 1
+    assert "is not in the Hub's cache and the Hub cannot be reached" in error

@@ -70,9 +70,10 @@ def test_requests_are_counted_from_now_and_by_their_own_pattern(hub, as_user):
 def test_a_network_that_is_down_stays_down_until_it_is_mended(hub, as_user):
     hub.add_repo(REPO, {"a": b"a"})
     as_user("bob")
-    hub.faults.every("503")
+    hub.faults.every("503", after=1)
     with pytest.raises(LocalEntryNotFoundError):
         snapshot_download(REPO)
+    assert [request.status for request in hub.requests] == [200] + [503] * 6
     hub.faults.clear()
     assert (Path(snapshot_download(REPO)) / "a").read_bytes() == b"a"
 

@@ -20,7 +20,8 @@ KINDS: tuple[str, ...] = get_args(Kind)
 class _Rule:
     kind: str
     pattern: re.Pattern[str]
-    remaining: int | None  # None: for ever
+    remaining: int
+    lasting: bool  # from then on, not that once
 
 
 class Faults:
@@ -34,11 +35,11 @@ class Faults:
         """Let the n-th request from now fail (1 is the next), counting those whose ``METHOD path`` matches."""
         if n < 1:
             raise ValueError(f"requests are counted from 1, not {n}")
-        self._add(kind, match, n)
+        self._add(kind, match, n, lasting=False)
 
-    def every(self, kind: Kind, match: str = "") -> None:
-        """Let every request that matches fail, until `clear`."""
-        self._add(kind, match, None)
+    def every(self, kind: Kind, match: str = "", *, after: int = 0) -> None:
+        """Let every request that matches fail until `clear`, once this many of them have passed."""
+        self._add(kind, match, after + 1, lasting=True)
 
     def clear(self) -> None:
         """From now on the network works, and what was due is forgotten."""
@@ -47,7 +48,7 @@ class Faults:
     @property
     def pending(self) -> int:
         """How many faults set by `at` have not happened yet."""
-        return sum(rule.remaining is not None for rule in self._rules)
+        return sum(not rule.lasting for rule in self._rules)
 
     def take(self, method: str, path: str) -> str | None:
         """The fault for a request that has just come, counted down."""
@@ -55,16 +56,14 @@ class Faults:
         for rule in list(self._rules):
             if not rule.pattern.search(f"{method} {path}"):
                 continue
-            if rule.remaining is None:
-                due = due or rule.kind
-                continue
             rule.remaining -= 1
-            if rule.remaining == 0:
-                self._rules.remove(rule)
+            if rule.remaining <= 0:
                 due = due or rule.kind
+                if not rule.lasting:
+                    self._rules.remove(rule)
         return due
 
-    def _add(self, kind: str, match: str, remaining: int | None) -> None:
+    def _add(self, kind: str, match: str, remaining: int, *, lasting: bool) -> None:
         if kind not in KINDS:
             raise ValueError(f"no fault {kind!r}; there are {', '.join(KINDS)}")
-        self._rules.append(_Rule(kind, re.compile(match), remaining))
+        self._rules.append(_Rule(kind, re.compile(match), remaining, lasting))

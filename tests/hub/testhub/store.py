@@ -116,8 +116,9 @@ class Repository:
         """The commit that a branch, a tag, ``refs/pr/N``, a full oid or the beginning of one names."""
         if commit := self.branches.get(revision) or self.tags.get(revision):
             return commit
-        if revision.startswith("refs/pr/") and (pull := self.pulls.get(int(revision.rsplit("/", 1)[1]))) and pull.head:
-            return pull.head
+        pulls = {f"refs/pr/{number}": pull.head for number, pull in self.pulls.items()}
+        if commit := pulls.get(revision):
+            return commit
         if revision.startswith(("refs/heads/", "refs/tags/")):
             return self.at(revision.split("/", 2)[2])
         found = [commit for oid, commit in self.commits().items() if len(revision) >= 7 and oid.startswith(revision)]
