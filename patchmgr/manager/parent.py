@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MERGE_SUM = "merge-sum"
 """What stands for the method of a package that is the sum of others."""
+PEFT_IMPORT = "peft-import"
+"""What stands for the method of a package that was a LoRA adapter of somebody else's."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pydantic_core import to_jsonable_python
 from patchmgr.errors import NotFoundError, UsageError
 from patchmgr.manager.editors.use import inherited_editor
 from patchmgr.manager.order import Inherited
-from patchmgr.manager.parent import MERGE_SUM
+from patchmgr.manager.parent import MERGE_SUM, PEFT_IMPORT
 from patchmgr.manager.remaking.source import Source, Wishes
 from patchmgr.methods.contract import MethodParameters
 from patchmgr.methods.parameters import PresetParameters
@@ -93,6 +93,9 @@ def _method(manifests: Sequence[Manifest]) -> str:
         raise UsageError(
             f"no method made {sums[0]}: it is the sum of packages", hint="give --method, or use the packages themselves"
         )
+    adapters = [manifest.reference for manifest in manifests if manifest.method.name == PEFT_IMPORT]
+    if adapters:
+        raise UsageError(f"no method made {adapters[0]}: it was a LoRA adapter", hint="give --method to make it anew")
     names = [manifest.method.name for manifest in manifests]
     if len(set(names)) > 1:
         raise UsageError(f"{_each(manifests, names)}: they were made by different methods", hint="give --method")

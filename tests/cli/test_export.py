@@ -1,0 +1,150 @@
+"""``patchmgr export`` and ``patchmgr import`` as they are typed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from checkpoints import EDITABLE, file_digests, make_checkpoint, make_package
+from patchmgr.base.checkpoint import Checkpoint
+from patchmgr.manager.manager import Manager
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory) -> Path:
+    """The model ``tiny`` with ``one@v1``, and ``two`` computed on that in a folder; made once, without torch."""
+    root = tmp_path_factory.mktemp("template")
+    base = make_checkpoint(root / "base", sharded=True)
+    make_package(root / "one", base, name="one", seed=1)
+    make_package(root / "two", base, name="two", seed=2, tensors=EDITABLE[:1], on=[root / "one"])
+    with Manager.open(root / "home") as manager:
+        manager.add_model("tiny", str(base))
+        manager.apply("tiny", [str(root / "one")])
+    return root
+
+
+@pytest.fixture
+def tiny(template, home, tmp_path, monkeypatch) -> Path:
+    """A copy of the registry in force, and the folders in the current one; the base."""
+    shutil.copytree(template / "home", home, dirs_exist_ok=True, symlinks=True)
+    for name in ("base", "one", "two"):
+        (tmp_path / name).symlink_to(template / name)
+    monkeypatch.chdir(tmp_path)
+    return template / "base"
+
+
+def actions() -> list[str]:
+    with Manager.open() as manager:
+        return [event.action for event in manager.events()]
+
+
+def test_a_model_is_exported_as_a_checkpoint_that_is_its_generation(tiny, run, tmp_path):
+    done = run("export", "tiny", "--to", "checkpoint", "-o", "out", "--json")
+    assert done.code == 0, done.err
+    with Manager.open() as manager:
+        generation, (status,) = manager.path("tiny"), manager.status("tiny")
+    found = file_digests(tmp_path / "out")
+    assert found == {name: digest for name, digest in file_digests(generation).items() if name in found}
+    assert done.json["state_root"] == status.state_root and set(done.json["files"]) == set(found)
+    assert done.json["size_bytes"] == sum(path.stat().st_size for path in (tmp_path / "out").iterdir())
+    assert not any(path.is_symlink() or path.stat().st_nlink > 1 for path in (tmp_path / "out").iterdir())
+    assert Checkpoint.read(tmp_path / "out").size_bytes == Checkpoint.read(tiny).size_bytes
+
+
+def test_what_leaves_a_model_is_an_event_and_a_package_is_only_read(tiny, run):
+    before = actions()
+    assert run("export", "one@v1", "--to", "xor", "-o", "alone").code == 0
+    assert run("export", "tiny", "--to", "xor", "-o", "planned", "--dry-run").code == 0
+    assert actions() == before
+    done = run("export", "tiny", "--to", "xor", "-o", "whole")
+    assert done.out.startswith("tiny (one@v1) as xor: ")
+    assert actions() == [*before, "export"]
+    assert run("audit", "verify").code == 0
+
+
+def test_a_dry_run_says_what_would_be_written_and_writes_nothing(tiny, run, tmp_path):
+    planned = run("export", "tiny", "--to", "xor", "-o", "out", "--dry-run", "--json").json
+    assert planned["dry_run"] is True and not (tmp_path / "out").exists()
+    done = run("export", "tiny", "--to", "xor", "-o", "out", "--json").json
+    assert sorted(planned["files"]) == sorted(done["files"])
+
+
+def test_a_folder_that_is_there_is_replaced_by_force_and_only_if_it_is_an_export(tiny, run, tmp_path):
+    assert run("export", "tiny", "--to", "xor", "-o", "out").code == 0
+    before = file_digests(tmp_path / "out")
+    assert run("export", "one@v1", "--to", "xor", "-o", "out").code == 4
+    (tmp_path / "out" / "model.safetensors.index.json").write_text("{}")
+    assert run("export", "one@v1", "--to", "xor", "-o", "out", "--force").code == 0
+    assert file_digests(tmp_path / "out") == before
+    (tmp_path / "out" / "diary.txt").write_text("mine")
+    refused = run("export", "one@v1", "--to", "xor", "-o", "out", "--force")
+    assert refused.code == 4 and "'diary.txt'" in refused.err
+    assert (tmp_path / "out" / "diary.txt").read_text() == "mine"
+    for inside in ("base", "base/new"):
+        assert run("export", "one@v1", "--to", "xor", "-o", inside, "--force").code == 4
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_failure_on_the_way_leaves_what_was_there(tiny, run, tmp_path, monkeypatch):
+    assert run("export", "tiny", "--to", "xor", "-o", "out").code == 0
+    before = file_digests(tmp_path / "out")
+    monkeypatch.setattr("patchmgr.exporters.xor.zlib.adler32", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    failed = run("export", "tiny", "--to", "xor", "-o", "out", "--force")
+    assert failed.code == 1 and "the disk is full" in failed.err
+    assert file_digests(tmp_path / "out") == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["export", "nobody", "--to", "xor", "-o", "out"], 1, "nobody"),
+        (["export", "tiny", "--to", "gguf", "-o", "out"], 2, "known: checkpoint, peft, xor"),
+        (["export", "tiny", "--to", "xor", "-o", "out", "--with-parents"], 2, "--with-parents"),
+        (["export", "tiny", "--to", "checkpoint", "-o", "out", "--rank", "8"], 2, "known here: --weights-only"),
+        (["export", "./two", "--to", "xor", "-o", "out"], 4, "--with-parents"),
+        (["import", "./base"], 1, "neither an edit package nor a LoRA adapter"),
+        (["import", "./one", "--name", "uno"], 2, "--name says nothing"),
+        (["import", "./lora"], 2, "--model"),
+        (["import", "./lora", "--model", "tiny"], 2, "--edits FILE"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line_with_the_next_step(tiny, run, tmp_path, words, code, said):
+    (tmp_path / "lora").mkdir()
+    (tmp_path / "lora" / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
+    refused = run(*words)
+    assert refused.code == code and said in refused.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_sequential_package_goes_with_its_parents(tiny, run):
+    done = run("export", "./two", "--to", "xor", "-o", "out", "--with-parents", "--json")
+    assert done.json["packages"] == ["one@v1", "two@v1"]
+
+
+def test_a_package_is_imported_once_under_its_own_name(tiny, run):
+    before = actions()
+    assert run("import", "./two", "--dry-run").out.strip() == "would take in two@v1"
+    assert actions() == before
+    done = run("import", "./two", "--json")
+    assert done.json["reference"] == "two@v1"
+    assert run("import", "./two", "--json").json["digest"] == done.json["digest"]
+    assert actions() == [*before, "import"]
+
+
+def test_exports_of_bytes_import_no_torch(tiny, tmp_path):
+    lines = [
+        "import sys",
+        "from patchmgr.cli.main import main",
+        "sys.argv = ['patchmgr', 'export', 'tiny', '--to', 'xor', '-o', 'quick']",
+        "try: main()",
+        "finally: print(sorted({'torch', 'transformers'} & set(sys.modules)), file=sys.stderr)",
+    ]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
+    assert (tmp_path / "quick" / "model.safetensors.index.json").is_file()
+    assert done.stderr.strip() == "[]"
