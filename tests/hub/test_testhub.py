@@ -129,18 +129,6 @@ def test_who_may_write_where(hub, as_user):
         HfApi().model_info("org/theirs")
 
 
-def test_a_push_that_is_overtaken_is_refused(hub, as_user):
-    parent = hub.add_repo(REPO, FILES)
-    as_user("alice")
-    api = HfApi()
-    hub.before_commit(lambda: api.create_commit(REPO, change(b"theirs", "other.json"), commit_message="Theirs"))
-    ours = lambda: api.create_commit(REPO, change(b"ours"), commit_message="Ours", parent_commit=parent)  # noqa: E731
-    assert status_of(ours) == 412
-    assert hub.files(REPO).items() >= {"other.json": b"theirs", "manifest.json": b"{}"}.items()
-    api.create_commit(REPO, change(b"ours"), commit_message="Ours", parent_commit=hub.head(REPO))
-    assert hub.files(REPO)["manifest.json"] == b"ours"
-
-
 def test_refs_with_a_slash_and_what_exists_already(hub, as_user):
     first = hub.add_repo(REPO, FILES)
     as_user("alice")

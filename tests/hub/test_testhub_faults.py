@@ -12,8 +12,9 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 REPO = "alice/facts"
 
 
-def committed(api: HfApi, data: bytes = b"2"):
-    return api.create_commit(REPO, [CommitOperationAdd("manifest.json", data)], commit_message="Second")
+def committed(api: HfApi, data: bytes = b"2", parent: str | None = None):
+    change = [CommitOperationAdd("manifest.json", data)]
+    return api.create_commit(REPO, change, commit_message="Second", parent_commit=parent)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +87,20 @@ def test_a_download_that_hangs_ends_with_the_clients_time_limit(hub, as_user):
     with pytest.raises(LocalEntryNotFoundError):
         hf_hub_download(REPO, "a")
     assert {request.status for request in hub.requests} == {None}
+
+
+def test_a_push_that_is_overtaken_is_refused(hub, as_user):
+    parent = hub.add_repo(REPO, {"manifest.json": b"{}"})
+    as_user("alice")
+    api = HfApi()
+    theirs = [CommitOperationAdd("other.json", b"theirs")]
+    hub.before_commit(lambda: api.create_commit(REPO, theirs, commit_message="Theirs"))
+    with pytest.raises(HfHubHTTPError) as stale:
+        committed(api, parent=parent)
+    assert stale.value.response.status_code == 412
+    assert hub.files(REPO).items() >= {"other.json": b"theirs", "manifest.json": b"{}"}.items()
+    committed(api, b"ours", parent=hub.head(REPO))
+    assert hub.files(REPO).items() >= {"other.json": b"theirs", "manifest.json": b"ours"}.items()
 
 
 def test_a_tag_is_moved_to_other_bytes(hub, as_user, tmp_path):
