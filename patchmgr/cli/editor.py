@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from patchmgr.cli import complete, render
-from patchmgr.cli.options import DryRunOpt, JsonOpt, QuietOpt
+from patchmgr.cli.options import DryRunOpt, JsonOpt, PublicOpt, QuietOpt, RepoArg
 from patchmgr.cli.session import manager
 
 if TYPE_CHECKING:
@@ -97,6 +98,45 @@ def import_folder(
         editor = registry.editors.import_folder(folder, dry_run=dry_run)
     verb = "would take in" if dry_run else "took in"
     _say(editor, f"{verb} {editor.reference}, {render.size(editor.size_bytes)}", json=json, dry_run=dry_run)
+
+
+@app.command("push")
+def push(
+    reference: EditorArg,
+    repo: RepoArg,
+    public: PublicOpt = False,
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Publish an editor on the Hub, as `patchmgr push` publishes a package.
+
+    \b
+    Examples:
+      patchmgr editor push scope@v1 org/scope
+    """
+    with manager(quiet=quiet) as registry:
+        done = registry.editors.push(reference, repo, private=not public)
+    if json:
+        render.emit_json({"published": asdict(done)})
+    else:
+        render.emit(f"{'it is there already' if done.was_there else 'published'}: {done.url}")
+
+
+@app.command("pull")
+def pull(
+    reference: Annotated[str, typer.Argument(metavar="REPO[@VERSION]", help="org/name, with @v3 or another version.")],
+    json: JsonOpt = False,
+    quiet: QuietOpt = False,
+) -> None:
+    """Take an editor from the Hub, every byte checked.
+
+    \b
+    Examples:
+      patchmgr editor pull org/scope@v1
+    """
+    with manager(quiet=quiet) as registry:
+        editor = registry.editors.pull(reference)
+    _say(editor, f"{editor.reference} is here, {render.size(editor.size_bytes)}", json=json)
 
 
 @app.command("remove")

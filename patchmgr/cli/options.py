@@ -20,6 +20,8 @@ ReferencesArg = Annotated[
     list[str],
     typer.Argument(metavar="REF", help="name, name@v3, name@tag, name@sha256:…", autocompletion=complete.references),
 ]
+RepoArg = Annotated[str, typer.Argument(metavar="REPO", help="org/name on the Hub; made when it is not there.")]
+PublicOpt = Annotated[bool, typer.Option("--public", help="A repository that is made is public; default: private.")]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 QuietOpt = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks on stderr.")]
 YesOpt = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -8,21 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from patchmgr.cli import render
-from patchmgr.cli.options import DryRunOpt, JsonOpt, QuietOpt, ReferenceArg
+from patchmgr.cli.options import DryRunOpt, JsonOpt, PublicOpt, QuietOpt, ReferenceArg, RepoArg
 from patchmgr.cli.session import manager
 
 if TYPE_CHECKING:
     from patchmgr.manager.sharing.push import Pushed
 
-RepoArg = Annotated[str, typer.Argument(metavar="REPO", help="org/name on the Hub; made when it is not there.")]
-
 
 def push(
     reference: ReferenceArg,
     repo: RepoArg,
-    public: Annotated[
-        bool, typer.Option("--public", help="A repository that is made is public; default: private.")
-    ] = False,
+    public: PublicOpt = False,
     create_pr: Annotated[
         bool, typer.Option("--create-pr", help="Open a pull request instead, for the owner to merge.")
     ] = False,

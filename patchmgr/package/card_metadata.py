@@ -46,13 +46,12 @@ def front_matter(
     """
     from huggingface_hub import ModelCardData
 
-    on_hub = "/" in manifest.base.source and ":" not in manifest.base.source
     spdx = (manifest.license or "").lower()
     known = spdx in _LICENSES
     results = [_result(score, manifest) for score in scores if score.phase == "after"]
     data = ModelCardData(
         library_name="patchmgr",
-        base_model=manifest.base.source if on_hub else None,
+        base_model=manifest.base.source if is_hub_id(manifest.base.source) else None,
         base_model_relation="adapter",
         license=(spdx if known else "other") if spdx else None,
         license_name=None if known or not spdx else re.sub(r"[^a-z0-9.]+", "-", spdx).strip("-"),
@@ -67,6 +66,15 @@ def front_matter(
         ],
     )
     return f"---\n{data.to_yaml()}\n---\n"
+
+
+def is_hub_id(source: str) -> bool:
+    """Whether a base comes from the Hub, by what its record calls it.
+
+    >>> [is_hub_id(source) for source in ("org/llama", "llama", "demo:atlas")]
+    [True, False, False]
+    """
+    return "/" in source and ":" not in source
 
 
 def cited(papers: Sequence[str]) -> str:

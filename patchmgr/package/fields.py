@@ -13,6 +13,9 @@ from patchmgr.base.header import DTYPE_BITS
 NAME_PATTERN = r"[a-z0-9](?:[a-z0-9._-]{0,94}[a-z0-9])?"
 RESERVED_FILES = ("patch.json", "model.sig")
 """The manifest cannot list itself, nor a signature that covers it."""
+PICKLES = (".bin", ".ckpt", ".dill", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth")
+CODE = (".bat", ".dll", ".dylib", ".exe", ".ipynb", ".js", ".ps1", ".py", ".pyc", ".pyd", ".pyw", ".sh", ".so")
+"""Names of files that run when something reads or calls them end so."""
 
 
 class Section(BaseModel):
@@ -42,6 +45,8 @@ def _inside(path: str) -> str:
         raise ValueError(f"{path!r} is not a path inside the package")
     if path in RESERVED_FILES:
         raise ValueError(f"{path!r} is never listed")
+    if path.lower().endswith((*PICKLES, *CODE)):
+        raise ValueError(f"{path!r} is a pickle or code, which has no place in a package")
     return path
 
 

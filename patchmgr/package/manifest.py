@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
@@ -127,6 +128,9 @@ class Manifest(Section):
             raise ValueError("the names of method.given are not sorted, or one stands twice")
         if self.parent_version is not None and self.parent_version >= self.version:
             raise ValueError("parent_version is not below version")
+        for path in self.files:
+            if any(str(folder) in self.files for folder in PurePosixPath(path).parents):
+                raise ValueError(f"{path!r} lies in a file")
         return self
 
     def to_bytes(self) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from patchmgr.package.files import check_files
 from patchmgr_registry import EditorRecord, EventObject, FileRecord, NumberTakenError, timestamp
 
 if TYPE_CHECKING:
+    from patchmgr.hub.publish import Publication
     from patchmgr.manager.editors.train import TrainOrder, TrainPreview
     from patchmgr.manager.manager import Manager
 
@@ -72,14 +73,30 @@ class Editors:
             StorageError: the disk is full, read-only or failing.
         """
         check_vacant(folder)
-        record = self._manager.registry.editor(reference)
-        package = _opened(self._manager, record)
+        record, package = self.opened(reference)
         with new_folder(folder, what="the editor") as temporary:
             for name, path in package.files.items():
                 (temporary / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, temporary / name)
             (temporary / MANIFEST).write_bytes(record.manifest.encode())
         return record
+
+    def opened(self, reference: str) -> tuple[EditorRecord, EditorPackage]:
+        """An editor with its files, every byte checked; NotFoundError when there is none, IntegrityError if damaged."""
+        record = self._manager.registry.editor(reference)
+        return record, _opened(self._manager, record)
+
+    def push(self, reference: str, repo: str, *, private: bool = True) -> Publication:
+        """Publish one on the Hub; see :func:`patchmgr.manager.editors.share.push_editor`."""
+        from patchmgr.manager.editors import share
+
+        return share.push_editor(self._manager, reference, repo, private=private)
+
+    def pull(self, text: str) -> EditorRecord:
+        """Take one from the Hub; see :func:`patchmgr.manager.editors.share.pull_editor`."""
+        from patchmgr.manager.editors import share
+
+        return share.pull_editor(self._manager, text)
 
     def import_folder(self, folder: Path, *, dry_run: bool = False) -> EditorRecord:
         """Take in an editor that :meth:`export` wrote, every byte checked; one that is here already stays as it is.
@@ -121,7 +138,14 @@ class Editors:
         return record
 
 
-def register(manager: Manager, editor: EditorPackage, action: str, *, model: str | None = None) -> EditorRecord:
+def register(
+    manager: Manager,
+    editor: EditorPackage,
+    action: str,
+    *,
+    model: str | None = None,
+    about: Sequence[EventObject] = (),
+) -> EditorRecord:
     """Store an editor under the name and number that its manifest says: its blobs, then one transaction.
 
     Args:
@@ -129,6 +153,7 @@ def register(manager: Manager, editor: EditorPackage, action: str, *, model: str
         editor: its files are those that the manifest lists.
         action: what the event is called.
         model: whose base it was trained on.
+        about: what else the event is about.
 
     Raises:
         NumberTakenError: there is one of that name and number.
@@ -138,16 +163,16 @@ def register(manager: Manager, editor: EditorPackage, action: str, *, model: str
     for name, file in manifest.files.items():
         manager.registry.blobs.put_file(editor.files[name], sha256=file.sha256)
     record = record_of(manifest)
-    about = [EventObject("editor", record.reference, record.digest)]
+    objects = [EventObject("editor", record.reference, record.digest), *about]
     if model is not None:
-        about.append(EventObject("model", model, manifest.base.fingerprint))
-    about.append(EventObject("data", "training", manifest.training.sha256))
+        objects.append(EventObject("model", model, manifest.base.fingerprint))
+    objects.append(EventObject("data", "training", manifest.training.sha256))
     figures: list[Mapping[str, Any]] = [{"metric": name, "value": value} for name, value in manifest.figures.items()]
     with manager.registry.begin() as tx:
         tx.add_editor(record)
         for file in manifest.files.values():  # none was cleared away before this editor needed it
             manager.registry.blobs.path(file.sha256)
-        tx.record_event(manager.origin, action, objects=about, scores=figures)
+        tx.record_event(manager.origin, action, objects=objects, scores=figures)
         tx.commit()
     return record
 

@@ -76,7 +76,8 @@ def push(
         else:
             done = publish(release, repo_id, private=private, create_pr=create_pr)
     if not dry_run and not done.was_there:
-        record_push(manager, EventObject("package", version.reference, version.digest), version.package, done)
+        about = EventObject("package", version.reference, version.digest)
+        record_push(manager, about, done, remote_of=version.package)
     return Pushed(version.reference, version.digest, done, sizes, "model.sig" in files, "adapter_config.json" in files)
 
 
@@ -93,11 +94,12 @@ def parse_repo(text: str) -> str:
     return HubReference.parse(text).repo_id
 
 
-def record_push(manager: Manager, what: EventObject, name: str, done: Publication) -> None:
-    """Note that something was published, and where."""
+def record_push(manager: Manager, what: EventObject, done: Publication, *, remote_of: str | None = None) -> None:
+    """Note that something was published, and where; ``remote_of`` names the package whose place that is now."""
     place = f"hf://{done.repo_id}@{done.commit}"
     with manager.registry.begin() as tx:
-        tx.set_remote(name, f"hf://{done.repo_id}")
+        if remote_of is not None:
+            tx.set_remote(remote_of, f"hf://{done.repo_id}")
         tx.record_event(manager.origin, _PUSH, objects=[what, EventObject("remote", done.pull_request or place)])
         tx.commit()
 

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from patchmgr.base.header import read_header
 from patchmgr.durable import scratch_folder
-from patchmgr.errors import ConflictError, IntegrityError
-from patchmgr.hub.fetch import Snapshot, check_listed, fetch_files, open_snapshot
+from patchmgr.errors import ConflictError, FormatError, IntegrityError
+from patchmgr.hub.fetch import Snapshot, check_listed, fetch_files, forget_damaged, open_snapshot
 from patchmgr.hub.reference import HubReference
 from patchmgr.manager.sharing.choose import choose
 from patchmgr.package.files import COMPANIONS
 from patchmgr.package.manifest import Manifest, parse_manifest
 from patchmgr.package.reader import EDITS, MANIFEST, SCORES, SIGNATURE, EditPackage
+from patchmgr.signing.bundle import LIMIT_BYTES as MOST_SIGNATURE_BYTES
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
+
+MOST_HEADER_BYTES = 16 * 2**20
+"""No header of a package's safetensors is larger; one of 10,000 touched tensors takes 3 MB."""
+_VERSION = re.compile("v([0-9]+)")
 
 
 @dataclass(frozen=True)
@@ -43,12 +50,19 @@ def find_remote(text: str) -> RemotePackage:
         UsageError: the text does not name one.
         NotFoundError: there is no such repository or version, or no access to it.
         FormatError: the manifest cannot be read, or the repository holds what it does not list.
-        IntegrityError: the repository lacks a file, or has another than the manifest says.
+        IntegrityError: the repository lacks a file, or has another than the manifest says; or its tag for a version
+            is on another one.
         HubError: the Hub cannot be reached.
     """
     reference = HubReference.parse(text)
-    snapshot = open_snapshot(reference.repo_id, choose(reference), MANIFEST)
+    revision = choose(reference)
+    snapshot = open_snapshot(reference.repo_id, revision, MANIFEST)
     manifest = parse_manifest(snapshot.manifest)
+    tagged = _VERSION.fullmatch(revision)
+    if tagged and int(tagged[1]) != manifest.version:
+        raise IntegrityError(
+            f"the tag {revision} of {reference.repo_id} is on {manifest.reference}", hint="ask its owner; do not use it"
+        )
     check_listed(snapshot, manifest.files)
     return RemotePackage(reference, snapshot, manifest)
 
@@ -75,16 +89,38 @@ def fetched(manager: Manager, remote: RemotePackage) -> Iterator[Path]:
 
     Raises:
         IntegrityError: a byte is not what the manifest says.
+        FormatError: a header lies about its bytes, or something is larger than it can be.
         HubError: the Hub cannot be reached.
         StorageError: the disk is full, read-only or failing.
     """
     names = [*remote.manifest.files, *({SIGNATURE} & set(remote.snapshot.files))]
+    if SIGNATURE in names and remote.snapshot.files[SIGNATURE].size_bytes > MOST_SIGNATURE_BYTES:
+        raise FormatError(f"{SIGNATURE} of {remote.reference} is larger than any signature", hint="do not use it")
     with scratch_folder(manager.settings.home / "tmp", "pull-", what=str(remote.reference)) as folder:
         fetch_files(remote.snapshot, names, folder)
-        package = EditPackage.read(folder)
+        with _forgetting_damage(remote):
+            package = EditPackage.read(folder)
+        _check_headers(package)
         if package.manifest.digest != remote.manifest.digest:
             raise IntegrityError(f"{remote.reference} changed while it was fetched", hint="run it again")
         yield folder
+
+
+@contextlib.contextmanager
+def _forgetting_damage(remote: RemotePackage) -> Iterator[None]:
+    """What came damaged does not stay in the Hub's cache, where the next attempt would find it again."""
+    try:
+        yield
+    except IntegrityError:
+        forget_damaged(remote.snapshot, remote.manifest.files)
+        raise
+
+
+def _check_headers(package: EditPackage) -> None:
+    """Make sure that every safetensors file is one, whoever reads it later; no tensor is read."""
+    for name in package.manifest.files:
+        if name.endswith(".safetensors"):
+            read_header(package.files[name], limit_bytes=MOST_HEADER_BYTES)
 
 
 def fetch_words(manager: Manager, remote: RemotePackage) -> EditPackage:
@@ -99,7 +135,8 @@ def fetch_words(manager: Manager, remote: RemotePackage) -> EditPackage:
     names = [name for name in (EDITS, SCORES) if name in remote.manifest.files]
     with scratch_folder(manager.settings.home / "tmp", "show-", what=str(remote.reference)) as folder:
         fetch_files(remote.snapshot, names, folder)
-        package = EditPackage.open_part(remote.manifest, {name: folder / name for name in names})
+        with _forgetting_damage(remote):
+            package = EditPackage.open_part(remote.manifest, {name: folder / name for name in names})
         _ = package.requests, package.scores
     return package
 
