@@ -17,13 +17,22 @@ if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
 
 _T = TypeVar("_T")
+_PATIENCE = 6
 _LOGIN = "`hf auth login`, or set HF_TOKEN"
 
 
 def client() -> HfApi:
-    """The client as the settings of this machine have it."""
-    from huggingface_hub import HfApi
+    """The client as the settings of this machine have it, which waits for no answer for ever.
 
+    A call for which the Hub's client sets no limit waits six times ``HF_HUB_DOWNLOAD_TIMEOUT``, which is ten seconds
+    unless it is set; a limit that this process has set stays.
+    """
+    from httpx2 import Timeout
+    from huggingface_hub import HfApi, constants, get_session
+
+    session = get_session()
+    if session.timeout == Timeout(None):
+        session.timeout = Timeout(_PATIENCE * constants.HF_HUB_DOWNLOAD_TIMEOUT)
     return HfApi(library_name="patchmgr", library_version=__version__)
 
 
