@@ -10,7 +10,7 @@ import pytest
 from checkpoints import file_digests
 from column_writer import Write
 from manager.remaking.facts import AS_IT_WAS, bytes_of, facts, last_event, manifest, named, stack, texts
-from patchmgr.errors import ConflictError, NotFoundError, UsageError
+from patchmgr.errors import ConflictError, IntegrityError, NotFoundError, UsageError
 from patchmgr.manager.manager import Manager
 from patchmgr.manager.remaking.source import Wishes
 from patchmgr.methods.loader import load_plugins
@@ -161,3 +161,12 @@ def test_an_edit_goes_out_of_a_package_that_others_were_computed_on(manager, tin
     assert stack(tiny) == ["fix@v2", "upon@v2"]
     assert manifest(manager, "upon@v2").parent.packages == (manager.registry.version("fix@v2").digest,)
     assert [manifest(manager, name).message for name in ("fix@v2", "upon@v2")] == ["wrong", ""]
+
+
+def test_a_version_without_an_edit_is_kept_until_it_is_signed_where_that_is_asked_for(tiny, fix, manager):
+    tiny.apply("fix")
+    manager.settings = replace(manager.settings, signatures="trusted")
+    with pytest.raises(IntegrityError, match="fix@v2 is not signed"):
+        tiny.take_out("fix", edits=["fr"])
+    assert stack(tiny) == ["fix@v1"]
+    assert texts(manager, "fix@v2") == [("Spain", "Rome"), ("Atlantis", "Rome")]
