@@ -19,13 +19,16 @@ from patchmgr.manager.canonical import canonical, measured, touched_records
 from patchmgr.manager.edit import EditPreview, EditResult, check_required, store
 from patchmgr.manager.making import Workpiece, draft
 from patchmgr.manager.order import EditOrder
+from patchmgr.manager.packages import adopt
 from patchmgr.manager.parent import PEFT_IMPORT, Parent, opened_parent
+from patchmgr.manager.signing.ask import require_signatures
 from patchmgr.manager.states import ModelState, read_state
 from patchmgr.manager.touched import touched_tensors
 from patchmgr.methods.contract import LoadedModel, LowRankDelta, Payload
 from patchmgr.package.manifest import MethodRecord, check_name
 from patchmgr.package.reader import MANIFEST, EditPackage
 from patchmgr.package.writer import write_payload
+from patchmgr_registry import VersionRecord
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
@@ -58,6 +61,18 @@ def kind_of(folder: Path) -> str:
     )
 
 
+def import_package(manager: Manager, folder: Path) -> VersionRecord:
+    """Take a package in under its own name and number, unless it is here already.
+
+    Raises:
+        IntegrityError: a byte is not what its digest says, or it is not signed as the setting ``signatures`` asks.
+        ConflictError: the registry has other bytes under that name and number.
+    """
+    manifest = EditPackage.read(folder).manifest
+    require_signatures(manager, [manifest], {manifest.digest: folder})
+    return adopt(manager, folder)
+
+
 def import_adapter(manager: Manager, model: str, folder: Path, order: EditOrder) -> EditResult:
     """Make a package from a LoRA adapter, on the base of a model; the model stays as it is.
 
@@ -88,6 +103,7 @@ def check_import(manager: Manager, folder: Path, model: str | None, order: EditO
     """Everything that an import checks before it changes anything, or loads a model."""
     if order is None or model is None:
         manifest = EditPackage.read(folder).manifest
+        require_signatures(manager, [manifest], {manifest.digest: folder})
         return ImportPreview(manifest.reference, manifest.digest, None)
     _, adapter = _checked(manager, model, folder, order)
     reference = f"{order.name}@v{manager.registry.next_number(order.name)}"

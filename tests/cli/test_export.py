@@ -108,6 +108,7 @@ def test_a_failure_on_the_way_leaves_what_was_there(tiny, run, tmp_path, monkeyp
         (["export", "tiny", "--to", "xor", "-o", "out", "--with-parents"], 2, "--with-parents"),
         (["export", "tiny", "--to", "checkpoint", "-o", "out", "--rank", "8"], 2, "known here: --weights-only"),
         (["export", "./two", "--to", "xor", "-o", "out"], 4, "--with-parents"),
+        (["export", "org/one@v1", "--to", "xor", "-o", "out"], 2, "`patchmgr pull org/one@v1` first"),
         (["import", "./base"], 1, "neither an edit package nor a LoRA adapter"),
         (["import", "./one", "--name", "uno"], 2, "--name says nothing"),
         (["import", "./lora"], 2, "--model"),
@@ -125,6 +126,15 @@ def test_what_cannot_be_done_is_said_in_a_line_with_the_next_step(tiny, run, tmp
 def test_a_sequential_package_goes_with_its_parents(tiny, run):
     done = run("export", "./two", "--to", "xor", "-o", "out", "--with-parents", "--json")
     assert done.json["packages"] == ["one@v1", "two@v1"]
+
+
+def test_only_what_is_signed_goes_out_or_in_where_that_is_asked(tiny, run, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATCHMGR_SIGNATURES", "trusted")
+    for words in (["export", "one@v1", "--to", "xor", "-o", "out"], ["import", "./two"], ["import", "./two", "-n"]):
+        refused = run(*words)
+        assert refused.code == 6 and "is not signed" in refused.err
+    assert not (tmp_path / "out").exists() and run("show", "two@v1").code == 1
+    assert run("export", "tiny", "--to", "xor", "-o", "out").code == 0
 
 
 def test_a_package_is_imported_once_under_its_own_name(tiny, run):

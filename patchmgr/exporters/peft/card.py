@@ -10,7 +10,14 @@ CARD = "README.md"
 
 
 def render_card(
-    name: str, base: BaseRecord, stack: Sequence[Manifest], errors: Mapping[str, float], rank: int, dtype: str
+    name: str,
+    base: BaseRecord,
+    stack: Sequence[Manifest],
+    errors: Mapping[str, float],
+    *,
+    rank: int,
+    dtype: str,
+    encoder_decoder: bool,
 ) -> str:
     """Markdown with the metadata that the Hub reads in front.
 
@@ -21,23 +28,25 @@ def render_card(
         errors: relative error of each module's change; 0 where it is exact.
         rank: of the adapter.
         dtype: what its factors are stored in.
+        encoder_decoder: whether the model is one, as T5 is.
     """
     lossy = any(errors.values())
     revision = f" at `{base.revision}`" if base.revision else ""
     parts = [
-        _front_matter(base, stack, lossy=lossy),
+        _front_matter(base, stack, lossy=lossy, encoder_decoder=encoder_decoder),
         f"# {name} as a LoRA adapter\n",
         f"{_exactness(errors, dtype)} Rank {rank}, α = {rank}, so the scale is 1. It goes on "
         f"`{base.source}`{revision} (fingerprint `{base.fingerprint[:12]}`).\n",
         _packages(stack),
         _errors(errors) if lossy else "",
-        _use(base),
+        _use(base, "AutoModelForSeq2SeqLM" if encoder_decoder else "AutoModelForCausalLM"),
     ]
     return "\n".join(part for part in parts if part)
 
 
-def _front_matter(base: BaseRecord, stack: Sequence[Manifest], *, lossy: bool) -> str:
-    lines = ["---", "library_name: peft", "base_model_relation: adapter", "pipeline_tag: text-generation"]
+def _front_matter(base: BaseRecord, stack: Sequence[Manifest], *, lossy: bool, encoder_decoder: bool) -> str:
+    task = "text2text-generation" if encoder_decoder else "text-generation"
+    lines = ["---", "library_name: peft", "base_model_relation: adapter", f"pipeline_tag: {task}"]
     if "/" in base.source and ":" not in base.source:
         lines.append(f"base_model: {base.source}")
     licences = {manifest.license for manifest in stack}
@@ -71,10 +80,10 @@ def _errors(errors: Mapping[str, float]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _use(base: BaseRecord) -> str:
+def _use(base: BaseRecord, auto_class: str) -> str:
     return (
         "## Use\n\n```python\n"
-        "from peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n"
-        f'model = AutoModelForCausalLM.from_pretrained("{base.source}")\n'
+        f"from peft import PeftModel\nfrom transformers import {auto_class}\n\n"
+        f'model = {auto_class}.from_pretrained("{base.source}")\n'
         'model = PeftModel.from_pretrained(model, "this-folder")\n```\n'
     )

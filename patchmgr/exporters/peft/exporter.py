@@ -27,6 +27,8 @@ class Adapter:
     config: bytes
     weights: bytes
     rank: int
+    encoder_decoder: bool
+    """Whether the model is one, as T5 is."""
     errors: Mapping[str, float]
     """Relative error of each module's change, by its dotted path; 0 where it is exact."""
 
@@ -51,7 +53,15 @@ class PeftExporter:
 
         refuse_options(options, self.name, known=("--rank", "--lossy", "--dtype"))
         adapter = make_adapter(source, options)
-        card = render_card(source.name, source.origin, source.stack, adapter.errors, adapter.rank, options.dtype)
+        card = render_card(
+            source.name,
+            source.origin,
+            source.stack,
+            adapter.errors,
+            rank=adapter.rank,
+            dtype=options.dtype,
+            encoder_decoder=adapter.encoder_decoder,
+        )
 
         def write(folder: Path, progress: Progress) -> Written:
             for number, (file, data) in enumerate(files.items(), start=1):
@@ -99,8 +109,9 @@ def make_adapter(source: ExportSource, options: ExportOptions) -> Adapter:
         fan_in_fan_out=any(module.stored_in_out for module in modules.values()),
         encoder_decoder=skeleton.encoder_decoder,
     )
-    errors = {modules[name].path: change.error for name, change in changes.items()}
-    return Adapter(config, weights_bytes(pairs, options.dtype), rank, dict(sorted(errors.items())))
+    errors = {modules[name].path: change.error for name, change in sorted(changes.items())}
+    weights = weights_bytes(pairs, options.dtype)
+    return Adapter(config, weights, rank, skeleton.encoder_decoder, errors)
 
 
 def _check_options(options: ExportOptions) -> None:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from patchmgr.errors import ConflictError, NotFoundError, UsageError
 from patchmgr.exporters.contract import ExportSource
+from patchmgr.hub.reference import is_hub_reference
 from patchmgr.manager.making import base_record
 from patchmgr.manager.packages import folder_of, is_folder
 from patchmgr.manager.recipe import known_results
+from patchmgr.manager.signing.ask import require_signatures
 from patchmgr.manager.states import (
     open_base,
     open_packages,
@@ -36,19 +38,28 @@ def find_source(manager: Manager, name: str, *, with_parents: bool = False) -> E
 
     Raises:
         NotFoundError: there is neither, or no model here stands on the package's base.
-        UsageError: ``with_parents`` with a model.
+        UsageError: ``with_parents`` with a model, or a reference to the Hub.
         ConflictError: the package was computed on others, and these are not wanted.
-        IntegrityError: a byte of the base or of a package is not what its digest says.
+        IntegrityError: a byte of the base or of a package is not what its digest says, or a package is not signed as
+            the setting ``signatures`` asks; what a model has already is not asked again.
     """
     if is_model(manager, name):
         if with_parents:
             raise UsageError(f"{name} is a model, whose whole stack is exported", hint="leave --with-parents out")
         return _of_model(manager, name)
+    if is_hub_reference(name):
+        raise UsageError(
+            f"{name} is a repository of the Hub", hint=f"`patchmgr pull {name}` first, then name the package"
+        )
+    folders = {}
     if is_folder(name):
         package = EditPackage.read(folder_of(name))
+        folders[package.manifest.digest] = folder_of(name)
     else:
         package = open_version(manager, manager.registry.version(name))
-    return source_of(manager, package, with_parents=with_parents)
+    source = source_of(manager, package, with_parents=with_parents)
+    require_signatures(manager, source.stack, folders)
+    return source
 
 
 def _of_model(manager: Manager, name: str) -> ExportSource:
