@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 from patchmgr_registry.blobs import BlobStore
+from patchmgr_registry.chain import ChainProblem, verify_chain
 from patchmgr_registry.clock import seconds_since, timestamp
 from patchmgr_registry.errors import NewerRegistryError, NumberTakenError
-from patchmgr_registry.events import Anchor, ChainProblem, Event, EventObject, Origin, verify_chain
+from patchmgr_registry.event_filter import EventFilter
+from patchmgr_registry.events import Anchor, Event, EventObject, Origin
 from patchmgr_registry.found import FoundEdit, FoundMessage
 from patchmgr_registry.owner import Owner
 from patchmgr_registry.records import (
@@ -42,6 +44,7 @@ __all__ = [
     "ChainProblem",
     "EditorRecord",
     "Event",
+    "EventFilter",
     "EventObject",
     "FileRecord",
     "FoundEdit",

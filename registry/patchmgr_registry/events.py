@@ -10,15 +10,15 @@ newline) of one object that holds every field but ``sha256`` itself::
 (shown on several lines; the hashed bytes have none). ``sequence`` counts from 1 without a gap; ``previous_sha256`` is
 the hash of the event before, 64 zeros for the first. Time is recorded, not relied on: a clock that goes backwards does
 not break the chain. A chain that is recomputed from some event to its end is consistent again; an :class:`Anchor`
-kept elsewhere shows it.
+kept elsewhere shows it. :mod:`patchmgr_registry.chain` looks for what was done to one.
 """
 
 from __future__ import annotations
 
 import getpass
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 from patchmgr.canonical import sha256_json
 from patchmgr_registry.owner import host_name
@@ -49,7 +49,7 @@ class EventObject:
     """Something an event is about."""
 
     kind: str
-    """``model``, ``package``, ``base``, ``generation``, ``remote``."""
+    """``model``, ``package``, ``base``, ``generation``, ``remote`` and others; ``docs/format.md``, section 16.1."""
     name: str
     digest: str | None = None
 
@@ -96,6 +96,26 @@ class Event:
         """Every field, as plain JSON values."""
         return {**self.body(), "sha256": self.sha256}
 
+    @classmethod
+    def from_json(cls, value: Any) -> Event:
+        """The event that :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: a field lacks, is surplus or is of another type; whether the hash is right is not looked at.
+        """
+        try:
+            event = cls(**{**value, "objects": tuple(EventObject(**thing) for thing in value["objects"])})
+            event = replace(event, command=tuple(value["command"]), scores=tuple(map(dict, value["scores"])))
+            texts = (event.time, event.actor, event.host, event.program_version, event.action, event.result)
+            texts = (*texts, event.previous_sha256, event.sha256, *event.command)
+            named = [text for thing in event.objects for text in (thing.kind, thing.name, thing.digest or "")]
+            is_sound = type(event.sequence) is int and all(isinstance(text, str) for text in (*texts, *named))
+            if is_sound and event.to_json() == value:
+                return event
+        except (TypeError, KeyError, ValueError, AttributeError):
+            pass
+        raise ValueError("it is not written as events are")
+
     def computed_sha256(self) -> str:
         """The hash that the fields give, equal to ``sha256`` unless one of them was changed."""
         return sha256_json(self.body())
@@ -104,6 +124,10 @@ class Event:
         """Whether the event is about that object."""
         return any(thing.kind == kind and thing.name == name for thing in self.objects)
 
+    def of_kind(self, kind: str) -> tuple[EventObject, ...]:
+        """The objects of one kind, in their order."""
+        return tuple(thing for thing in self.objects if thing.kind == kind)
+
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
@@ -111,69 +135,6 @@ class Anchor:
 
     sequence: int
     sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChainProblem:
-    """The first place where a chain is not what it was."""
-
-    sequence: int
-    kind: Literal["changed", "missing", "unexpected", "unlinked"]
-    message: str
-
-
-def verify_chain(
-    events: Iterable[Event], *, head: Anchor | None = None, anchors: Iterable[Anchor] = ()
-) -> ChainProblem | None:
-    """The first problem of a chain, or None when every link holds.
-
-    Any event changed, removed, inserted or moved is found. Removing the last events leaves a shorter chain that is
-    consistent in itself, so that alone needs ``head``.
-
-    Args:
-        events: the whole chain in the order of its storage.
-        head: the event that must be the last one.
-        anchors: events that must be in the chain as they were noted.
-    """
-    noted = {anchor.sequence: anchor.sha256 for anchor in anchors}
-    previous = Anchor(0, GENESIS)
-    for event in events:
-        problem = _problem_of_link(event, previous, noted)
-        if problem:
-            return problem
-        noted.pop(event.sequence, None)
-        previous = Anchor(event.sequence, event.sha256)
-    return _problem_of_end(previous, head, noted)
-
-
-def _problem_of_link(event: Event, previous: Anchor, noted: Mapping[int, str]) -> ChainProblem | None:
-    number, expected = event.sequence, previous.sequence + 1
-    if number > expected:
-        return ChainProblem(expected, "missing", f"event {expected} is missing: {number} follows {previous.sequence}")
-    if number < expected:
-        return ChainProblem(number, "unexpected", f"event {number} follows {previous.sequence}: inserted or moved")
-    if event.computed_sha256() != event.sha256:
-        return ChainProblem(number, "changed", f"event {number} was changed: its fields do not give its hash")
-    if event.previous_sha256 != previous.sha256:
-        return ChainProblem(
-            number, "unlinked", f"event {number} does not follow event {previous.sequence}: one of them was replaced"
-        )
-    if noted.get(number, event.sha256) != event.sha256:
-        return ChainProblem(number, "changed", f"event {number} is not as it was noted: the chain was recomputed")
-    return None
-
-
-def _problem_of_end(last: Anchor, head: Anchor | None, missing: Mapping[int, str]) -> ChainProblem | None:
-    end = max([*missing, head.sequence if head else 0])
-    if end > last.sequence:
-        number = last.sequence + 1
-        return ChainProblem(number, "missing", f"event {number} is missing: the chain went on to event {end}")
-    if head and last.sequence > head.sequence:
-        number = head.sequence + 1
-        return ChainProblem(number, "unexpected", f"event {number} was inserted: the chain ended at {head.sequence}")
-    if head and head.sha256 != last.sha256:
-        return ChainProblem(last.sequence, "changed", f"event {last.sequence} is not the recorded end of the chain")
-    return None
 
 
 def _user_name() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -11,16 +11,22 @@ from sqlalchemy import Connection
 
 from patchmgr.errors import UsageError
 from patchmgr_registry.dialects import Dialect
+from patchmgr_registry.event_filter import EventFilter
+from patchmgr_registry.events import Event
 from patchmgr_registry.found import FoundEdit, FoundMessage
 from patchmgr_registry.records import GenerationRecord, Result, VersionRecord, VersionSummary
 from patchmgr_registry.reference import unknown
-from patchmgr_registry.rows import bases, edits, generations, names, scores, versions
+from patchmgr_registry.rows import bases, edits, events, generations, names, scores, versions
 from patchmgr_registry.schema import edits as edits_table
 from patchmgr_registry.schema import versions as versions_table
 from patchmgr_registry.words import words_of
 
 if TYPE_CHECKING:
     from patchmgr.request import EditRequest
+
+
+EVENTS_AT_ONCE = 500
+"""Events of one page."""
 
 
 class PagedReads(ABC):
@@ -75,6 +81,32 @@ class PagedReads(ABC):
         """
         with self._reading() as connection:
             return generations.read_history(connection, bases.model_id(connection, model), before, limit)
+
+    def event_pages(
+        self, wanted: EventFilter, *, limit: int | None = None, page: int = EVENTS_AT_ONCE
+    ) -> Iterator[tuple[Event, ...]]:
+        """Events of a kind, oldest first, in pages that are read as they are asked for; with a limit the newest.
+
+        Args:
+            wanted: what they must be.
+            limit: how many of the newest.
+            page: how many at once.
+
+        Raises:
+            UnreadableEventError: a row cannot be an event.
+        """
+        after = 0
+        if limit is not None:
+            with self._reading() as connection:
+                after = events.find_newest(connection, wanted, limit) - 1
+        while True:
+            with self._reading() as connection:
+                found = events.read_page(connection, wanted, after, page)
+            if found:
+                yield found
+            if len(found) < page:
+                return
+            after = found[-1].sequence
 
     def current_generations(self, model: str | None = None) -> Mapping[str, GenerationRecord]:
         """The current generation of every model, by its name in order; with a name of that model alone."""

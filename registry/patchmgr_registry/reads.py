@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from patchmgr_registry.errors import UnreadableEventError
-from patchmgr_registry.events import Anchor, ChainProblem, Event, verify_chain
+from patchmgr_registry.chain import ChainProblem, verify_chain
+from patchmgr_registry.event_filter import EventFilter
+from patchmgr_registry.events import Anchor, Event
 from patchmgr_registry.paging import PagedReads
 from patchmgr_registry.records import (
     BaseKey,
@@ -172,9 +173,8 @@ class Reads(PagedReads):
         self, *, model: str | None = None, package: str | None = None, limit: int | None = None
     ) -> tuple[Event, ...]:
         """The last events, all or those about a model and a package, oldest first."""
-        about = [(kind, name) for kind, name in (("model", model), ("package", package)) if name is not None]
-        with self._reading() as connection:
-            return events.read_events(connection, about, limit)
+        pages = self.event_pages(EventFilter(model=model, package=package), limit=limit)
+        return tuple(event for page in pages for event in page)
 
     def event_head(self) -> Anchor:
         """Where the chain of events ends, to be kept elsewhere."""
@@ -182,9 +182,6 @@ class Reads(PagedReads):
             return events.read_head(connection)
 
     def verify_events(self, anchors: Iterable[Anchor] = ()) -> ChainProblem | None:
-        """The first event that was changed, removed, inserted or moved; None when the chain holds."""
+        """The first event that was changed, removed, inserted or reordered; None when the chain holds."""
         with self._reading() as connection:
-            try:
-                return verify_chain(events.read_chain(connection), head=events.read_head(connection), anchors=anchors)
-            except UnreadableEventError as unreadable:
-                return ChainProblem(unreadable.sequence, "changed", unreadable.message)
+            return verify_chain(events.read_chain(connection), head=events.read_head(connection), anchors=anchors)

@@ -80,7 +80,7 @@ def test_any_removal_is_found_and_named(chain, data):
     place = data.draw(st.integers(0, len(chain) - 1))
     problem = verify_chain([*chain[:place], *chain[place + 1 :]], head=head_of(chain))
     assert problem is not None
-    assert (problem.kind, problem.sequence) == ("missing", place + 1)
+    assert (problem.kind, problem.sequence) == ("removed", place + 1)
 
 
 @settings(deadline=None)
@@ -100,7 +100,7 @@ def test_a_well_made_event_behind_the_end_is_found(chain):
     extra = replace(extra, sha256=extra.computed_sha256())
     problem = verify_chain([*chain, extra], head=head_of(chain))
     assert problem is not None
-    assert (problem.kind, problem.sequence) == ("unexpected", extra.sequence)
+    assert (problem.kind, problem.sequence) == ("inserted", extra.sequence)
 
 
 @settings(deadline=None)
@@ -219,12 +219,13 @@ OBJECTS = json.dumps([{"digest": None, "kind": "model", "name": "z"}], separator
         ("UPDATE events SET objects = 'no json' WHERE sequence = 3", "changed", 3),
         ("UPDATE events SET objects = '[ ]' WHERE sequence = 3", "changed", 3),
         ("UPDATE events SET objects = '[{}]' WHERE sequence = 3", "changed", 3),
-        ("DELETE FROM events WHERE sequence = 1", "missing", 1),
-        ("DELETE FROM events WHERE sequence = 4", "missing", 4),
-        ("DELETE FROM events WHERE sequence = 6", "missing", 6),
-        ("DELETE FROM events", "missing", 1),
-        ("UPDATE events SET sequence = 9 WHERE sequence = 6", "missing", 6),
-        ("UPDATE event_head SET sequence = 5", "unexpected", 6),
+        ("UPDATE events SET scores = '[1]' WHERE sequence = 3", "changed", 3),
+        ("DELETE FROM events WHERE sequence = 1", "removed", 1),
+        ("DELETE FROM events WHERE sequence = 4", "removed", 4),
+        ("DELETE FROM events WHERE sequence = 6", "removed", 6),
+        ("DELETE FROM events", "removed", 1),
+        ("UPDATE events SET sequence = 9 WHERE sequence = 6", "reordered", 6),
+        ("UPDATE event_head SET sequence = 5", "inserted", 6),
     ],
 )
 def test_verification_finds_what_was_done_past_the_triggers(chained, statement, kind, sequence):
@@ -238,3 +239,4 @@ def test_verification_finds_what_was_done_past_the_triggers(chained, statement, 
     assert problem is not None
     assert (problem.kind, problem.sequence) == (kind, sequence)
     assert f"event {sequence} " in problem.message
+    assert problem.kind in problem.message
