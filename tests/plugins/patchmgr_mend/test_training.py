@@ -1,0 +1,243 @@
+"""A training is one thing, however often it was killed; it learns, and leaves the base as it was."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.func import functional_call
+
+from patchmgr.errors import FormatError, MethodError, RequestError
+from patchmgr.methods.training import TrainingContext, TrainingData
+from patchmgr.testing.snapshot import snapshot
+from patchmgr_mend import MendTrainer
+from patchmgr_mend.drawing import Drawing, whole_groups
+from tiny_models import ARCHITECTURES, loaded_model
+
+SHORT = {"steps": 8, "validate_every": 2, "patience": 8, "batch": 2, "validation_edits": 3}
+
+
+class Killed(BaseException):
+    """What a signal does."""
+
+
+def bytes_of(draft):
+    return {name: path.read_bytes() for name, path in draft.files.items()}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a training that nothing interrupts."""
+    return tmp_path_factory.mktemp("whole")
+
+
+@pytest.fixture(scope="module")
+def seen():
+    """What that training reports, by step."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(trained, whole, seen):
+    return trained(whole, **SHORT, report=seen.setdefault)
+
+
+@pytest.mark.parametrize("when", ["step", "validation"])
+def test_resume_after_a_kill_gives_bit_for_bit_the_result_of_the_uninterrupted_run(
+    trained, uninterrupted, tmp_path, when
+):
+    left = {"step": 6, "validation": 3}[when]
+
+    def kill(*_):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Killed
+
+    with pytest.raises(Killed):
+        trained(tmp_path, **SHORT, **({"progress": kill} if when == "step" else {"report": kill}))
+    steps = []
+    again = trained(tmp_path, **SHORT, progress=lambda done, *_: steps.append(done))
+    assert steps == [4, 5, 6, 7]
+    assert bytes_of(again) == bytes_of(uninterrupted)
+    assert (again.steps, again.figures, again.parameters) == (
+        uninterrupted.steps,
+        uninterrupted.figures,
+        uninterrupted.parameters,
+    )
+
+
+def test_a_training_that_ended_is_not_repeated(trained, whole, uninterrupted):
+    steps = []
+    again = trained(whole, **SHORT, progress=lambda done, *_: steps.append(done))
+    assert steps == []
+    assert bytes_of(again) == bytes_of(uninterrupted)
+
+
+def test_a_checkpoint_that_cannot_be_read_is_named(trained, tmp_path):
+    (tmp_path / "checkpoint-2").mkdir()
+    (tmp_path / "checkpoint-2" / "tensors.safetensors").write_bytes(b"none")
+    with pytest.raises(FormatError, match="checkpoint-2"):
+        trained(tmp_path, **SHORT)
+
+
+def test_the_best_state_is_kept_running_statistics_included(uninterrupted, seen):
+    best = min(seen, key=lambda step: (seen[step]["loss"], step))
+    assert len(seen) == 4
+    assert uninterrupted.steps == best
+    assert uninterrupted.figures == seen[best]
+    tensors = load_file(uninterrupted.files["networks.safetensors"])
+    assert int(tensors["by_shape.24x40.n_tokens"]) > 0
+    assert {tensors[f"by_shape.24x40.{name}"].dtype for name in ("mean", "squares")} == {torch.float32}
+
+
+def test_it_learns_to_edit_subjects_that_it_never_saw(trained, tmp_path):
+    settings = {"answer_weight": 1.0, "edit_rate": 1e-3}
+    begun = trained(tmp_path / "begun", **settings, steps=1, validate_every=1)
+    draft = trained(tmp_path / "whole", **settings, steps=20, validate_every=10)
+    assert draft.figures["loss"] < 0.9 * begun.figures["loss"]
+    assert draft.figures["edit_loss"] < begun.figures["edit_loss"]
+    assert {"reliability", "generalization", "locality", "locality_loss"} <= draft.figures.keys()
+
+
+def test_it_ends_when_the_validation_gets_no_better(trained, tmp_path):
+    steps = []
+    still = {"learning_rate": 1e-30, "rate_learning_rate": 1e-30}  # what is counted still moves the figures a little
+    draft = trained(
+        tmp_path, **{**SHORT, **still, "steps": 60, "patience": 2}, report=lambda step, _: steps.append(step)
+    )
+    assert steps[-1] == draft.steps + 4 < 60
+
+
+def test_training_leaves_the_base_bit_for_bit_as_it_was(trained, base, tmp_path):
+    base.model.train()
+    before, generator = snapshot(base.model), torch.random.get_rng_state()
+    try:
+        trained(tmp_path, **{**SHORT, "steps": 2})
+        assert snapshot(base.model) == before
+    finally:
+        base.model.eval()
+    assert torch.equal(torch.random.get_rng_state(), generator)
+
+
+def test_files_are_safetensors_and_json_and_say_what_they_belong_to(draft, base):
+    assert sorted(draft.files) == ["networks.json", "networks.safetensors"]
+    record = json.loads(draft.files["networks.json"].read_bytes())
+    assert record["state_root"] == base.state_root
+    assert [site["orientation"] for site in record["sites"]] == ["in_out"] * 6
+    assert json.loads(json.dumps(draft.parameters)) == draft.parameters
+
+
+@pytest.mark.parametrize("how", ["sum", "malmen"])
+def test_the_first_update_has_the_gradient_of_models_whose_weights_are_really_changed(base, data, how, tmp_path):
+    """The published way: a model with changed weights for each group by functional_call, losses averaged."""
+    from patchmgr.methods.architecture import find_architecture
+    from patchmgr_keyvalue.forwards import untouched, without_gradients_of
+    from patchmgr_mend.asking import Base
+    from patchmgr_mend.network import Networks, Site
+    from patchmgr_mend.sites import chosen_sites
+    from patchmgr_mend.trainer import _Run
+
+    parameters = MendTrainer.parameters(rank=6, batch=2, edits=2, aggregation=how, edit_rate=0.01, unrelated=1)
+    sites = chosen_sites(base, parameters)
+    ours = Base(base, find_architecture(base.model), sites)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        networks = Networks([Site.of(site) for site in sites], rank=6, edit_rate=0.01, ridge=1.0)
+    drawing = Drawing(data.training, 2, 1, 0)
+    groups = [drawing.group(number) for number in range(2)]
+    with untouched(base.model), without_gradients_of(base.model):
+        run = _Run(ours, networks, parameters, TrainingContext(tmp_path), drawing, [])
+        loss = run._loss(groups)
+        factors = networks.factors(ours.traces(groups), how)
+    found = torch.autograd.grad(loss, list(networks.parameters()), allow_unused=True, retain_graph=True)
+    answers, kept = [], []
+    for number, group in enumerate(groups):
+        weights = {
+            site.weight_name: site.module.weight.detach()
+            + (
+                change.D[number].T @ change.A[number]
+                if site.orientation == "out_in"
+                else (change.A[number].T @ change.D[number])
+            )
+            for site, change in zip(sites, factors, strict=True)
+        }
+        for prompt, answer in group.asked:
+            ids, n = base.tokenizer(f"{prompt} {answer}")["input_ids"], len(base.tokenizer(prompt)["input_ids"])
+            logits = functional_call(base.model, weights, (torch.tensor([ids]),)).logits[0, n - 1 : -1]
+            answers.append(torch.nn.functional.cross_entropy(logits, torch.tensor(ids[n:])))
+        for prompt, answer in group.unrelated:
+            ids = torch.tensor([base.tokenizer(f"{prompt} {answer}")["input_ids"][:-1]])
+            after = functional_call(base.model, weights, (ids,)).logits[0].log_softmax(-1)
+            before = base.model(ids).logits[0].detach().log_softmax(-1)
+            kept.append((before.exp() * (before - after)).sum(-1).mean())
+    literal = 0.1 * torch.stack(answers).mean() + torch.stack(kept).mean()
+    assert float(loss.detach()) == pytest.approx(float(literal.detach()), rel=1e-4)
+    wanted = torch.autograd.grad(literal, list(networks.parameters()), allow_unused=True)
+    for (name, _), ours_, theirs in zip(networks.named_parameters(), found, wanted, strict=True):
+        assert (ours_ is None) == (theirs is None), name
+        if ours_ is not None:
+            assert torch.allclose(ours_, theirs, atol=1e-5 + 1e-3 * float(theirs.abs().max())), name
+    assert (found[1] is not None) == (how == "malmen")
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_can_be_trained_for(trained, tmp_path, architecture):
+    draft = trained(
+        tmp_path, model=loaded_model(architecture), steps=1, validate_every=1, layers="1", batch=1, validation_edits=1
+    )
+    assert draft.figures["edit_loss"] > 0
+
+
+def test_a_step_hangs_on_seed_and_number_alone(data):
+    drawing, again = (Drawing(data.training, 3, 2, 7) for _ in range(2))
+    assert drawing.group(4) == again.group(4) != drawing.group(5)
+    assert Drawing(data.training, 3, 2, 8).group(4) != drawing.group(4)
+
+
+def test_a_group_has_different_prompts_and_asks_nothing_unrelated_that_it_answers(data):
+    for number in range(30):
+        group = Drawing(data.training, 4, 2, 7).group(number)
+        assert len({prompt for prompt, _ in group.edits}) == 4
+        assert set(group.edits) <= set(group.asked)
+        assert len(group.asked) == len(group.unrelated) == 8
+        assert not {prompt for prompt, _ in group.unrelated} & {prompt for prompt, _ in group.asked}
+
+
+def test_requests_without_probes_are_kept_apart_from_other_requests(data):
+    bare = [request.model_copy(update={"locality": ()}) for request in data.training]
+    prompts = {request.text for request in bare}
+    group = Drawing(bare, 1, 3, 0).group(0)
+    assert {prompt for prompt, _ in group.unrelated} <= prompts - {prompt for prompt, _ in group.edits}
+    assert all(len(group.unrelated) == 5 for group in whole_groups(bare, 1, 3))
+
+
+def test_too_few_requests_are_said(base, data, tmp_path):
+    few = TrainingData(data.training, data.validation[:3])
+    with pytest.raises(RequestError, match="the validation data has 3 different prompts, 4 are needed for edits=3"):
+        MendTrainer().train(base, few, MendTrainer.parameters(edits=3), TrainingContext(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"layers": "9"}, "layer 9 is out of range"),
+        ({"layers": "1,1"}, "name a block twice"),
+        ({"encoder_layers": "0"}, "has no encoder"),
+    ],
+)
+def test_layers_that_are_not_there_are_refused(trained, tmp_path, settings, says):
+    with pytest.raises(MethodError, match=says):
+        trained(tmp_path, **settings)
+
+
+def test_a_loss_that_is_not_finite_ends_it(trained, tmp_path):
+    with pytest.raises(MethodError, match="not a finite number in step 1"):
+        trained(tmp_path, edit_rate=1e38)
+
+
+def test_a_validation_that_is_not_finite_ends_it(trained, tmp_path):
+    with pytest.raises(MethodError, match="not a finite number in step 2"):
+        trained(tmp_path, learning_rate=1e12, steps=2, validate_every=2, clip=1e-3)
