@@ -175,3 +175,21 @@ def _without_cache(folder):
 
     shutil.rmtree(folder / ".cache")
     return folder
+
+
+def test_access_that_is_missing_is_said_with_what_to_do(hub, alice, as_user, tmp_path):
+    alice.push("fixes@v1", REPO)
+    as_user("bob")
+    with reader(tmp_path) as bob:
+        with pytest.raises(NotFoundError, match=r"no repository 'alice/fixes', or it is private.*hf auth login"):
+            bob.pull(REPO)
+        hub.repo(REPO).private = False
+        hub.repo(REPO).gated = True
+        with pytest.raises(NotFoundError, match=r"gated and this account has no access; accept its terms"):
+            bob.pull(REPO)
+        hub.grant(REPO, "bob")
+        assert bob.pull(REPO).version.number == 1
+        as_user("alice_read")
+        with pytest.raises(NotFoundError, match=r"may not do that with alice/fixes"):
+            alice.push("fixes@v2", REPO)
+        assert list(hub.repo(REPO).tags) == ["v1"]
