@@ -22,7 +22,7 @@ from patchmgr_registry import BaseRecord, EventObject, ModelRecord, TensorRecord
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
 
-RESERVED = ("verify", "export", "anchor")
+RESERVED = ("verify", "export", "anchor", "events", "at", "fact", "carriers", "changes")
 """Words that `patchmgr audit` takes for something else than a model."""
 
 

@@ -202,6 +202,6 @@ class Questions:
 
     def events(self, model: str | None = None, *, limit: int | None = None) -> tuple[Event, ...]:
         """The events about a model, or all, oldest first."""
-        from patchmgr.manager.audit import events
+        from patchmgr.manager.audit.trail import events
 
         return events(self._manager, model, limit=limit)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from patchmgr.manager.audit import AuditReport
+    from patchmgr.manager.audit.trail import AuditReport
     from patchmgr.manager.du import DiskUsage
     from patchmgr.manager.fsck.contract import Report as FsckReport
     from patchmgr.manager.gc import Cleared
@@ -45,7 +45,7 @@ class Upkeep:
 
     def verify_audit(self) -> AuditReport:
         """Check the chain of events."""
-        from patchmgr.manager.audit import verify_audit
+        from patchmgr.manager.audit.trail import verify_audit
 
         return verify_audit(self._manager)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from patchmgr.errors import IntegrityError
 from patchmgr.manager.aftermath import clear_leftovers
-from patchmgr.manager.audit import verify_audit
+from patchmgr.manager.audit.trail import verify_audit
 from patchmgr.manager.fsck.contract import Inspection, Problem, rows
 
 

@@ -1,0 +1,1 @@
+"""The audit trail: who did what, whether the record still holds, and what an auditor asks of it."""
