@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from patchmgr.errors import FormatError
 
@@ -22,6 +22,7 @@ DTYPE_BITS: Mapping[str, int] = {
     "C64": 64,
 }  # fmt: skip
 HEADER_LIMIT_BYTES = 100_000_000
+_MOST_AXES = 64
 ALIGNMENT_BYTES = 4096
 """Data starts at a multiple of this in every file that patchmgr writes, so that it can be written unbuffered."""
 
@@ -56,27 +57,62 @@ class Header:
         return self.tensors[-1].end if self.tensors else self.data_start
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, *, limit_bytes: int = HEADER_LIMIT_BYTES) -> Header:
     """The header of a safetensors file, every field checked.
+
+    Args:
+        path: of the file.
+        limit_bytes: a longer header is not read.
 
     Raises:
         FormatError: the file is cut off, its header is no JSON, or an entry does not fit its bytes; names the entry.
     """
     size_bytes = path.stat().st_size
     with path.open("rb") as file:
-        raw = _raw_header(file, size_bytes, path)
+        length = header_length(file.read(8), size_bytes, path.name, limit_bytes=limit_bytes)
+        return parse_header(file.read(length), size_bytes, path.name)
+
+
+def header_length(prefix: bytes, size_bytes: int, file: str, *, limit_bytes: int = HEADER_LIMIT_BYTES) -> int:
+    """Bytes of the JSON that follows the first eight of a file.
+
+    Args:
+        prefix: those eight.
+        size_bytes: of the whole file.
+        file: its name, for messages.
+        limit_bytes: a longer header is refused.
+
+    Raises:
+        FormatError: there are not eight, or the header is longer than the file or the limit.
+    """
+    if len(prefix) < 8:
+        raise _damaged(file, "it is shorter than 8 bytes")
+    length = int(struct.unpack("<Q", prefix)[0])
+    if length > limit_bytes or length > size_bytes - 8:
+        raise _damaged(file, f"its header claims {length} bytes of {size_bytes}")
+    return length
+
+
+def parse_header(raw: bytes, size_bytes: int, file: str) -> Header:
+    """The header from its JSON, every field checked; errors as those of :func:`read_header`.
+
+    Args:
+        raw: what follows the first eight bytes of the file, as long as they say.
+        size_bytes: of the whole file.
+        file: its name, for messages.
+    """
     data_start = 8 + len(raw)
     try:
         table = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise _damaged(path, f"its header is not JSON ({error})") from None
+        raise _damaged(file, f"its header is not JSON ({error})") from None
     if not isinstance(table, dict):
-        raise _damaged(path, "its header is not an object")
+        raise _damaged(file, "its header is not an object")
     metadata = table.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise _damaged(path, "__metadata__ is not a table of strings")
-    tensors = tuple(sorted((_entry(path, name, value, data_start) for name, value in table.items()), key=_position))
-    _check_layout(path, tensors, data_start, size_bytes)
+        raise _damaged(file, "__metadata__ is not a table of strings")
+    tensors = tuple(sorted((_entry(file, name, value, data_start) for name, value in table.items()), key=_position))
+    _check_layout(file, tensors, data_start, size_bytes)
     return Header(tensors, data_start, metadata)
 
 
@@ -96,46 +132,38 @@ def encode_header(tensors: Iterable[TensorEntry], metadata: Mapping[str, str]) -
     return struct.pack("<Q", len(text)) + text
 
 
-def _raw_header(file: BinaryIO, size_bytes: int, path: Path) -> bytes:
-    prefix = file.read(8)
-    if len(prefix) < 8:
-        raise _damaged(path, "it is shorter than 8 bytes")
-    (length,) = struct.unpack("<Q", prefix)
-    if length > HEADER_LIMIT_BYTES or length > size_bytes - 8:
-        raise _damaged(path, f"its header claims {length} bytes of {size_bytes}")
-    return file.read(length)
-
-
-def _entry(path: Path, name: str, value: Any, data_start: int) -> TensorEntry:
+def _entry(file: str, name: str, value: Any, data_start: int) -> TensorEntry:
     try:
         dtype, shape, (begin, end) = value["dtype"], tuple(value["shape"]), value["data_offsets"]
     except (TypeError, KeyError, ValueError):
-        raise _damaged(path, f"entry {name!r} lacks dtype, shape or data_offsets") from None
+        raise _damaged(file, f"entry {name!r} lacks dtype, shape or data_offsets") from None
     if any("\ud800" <= character <= "\udfff" for character in name):
-        raise _damaged(path, f"entry {name!r} has a name that is no text")
+        raise _damaged(file, f"entry {name!r} has a name that is no text")
     if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
-        raise _damaged(path, f"entry {name!r} has the unknown dtype {dtype!r}")
+        raise _damaged(file, f"entry {name!r} has the unknown dtype {dtype!r}")
+    if len(shape) > _MOST_AXES:
+        raise _damaged(file, f"entry {name!r} has {len(shape)} axes")
     numbers = (*shape, begin, end)
-    if not all(isinstance(number, int) and not isinstance(number, bool) and number >= 0 for number in numbers):
-        raise _damaged(path, f"entry {name!r} has a shape or offset that is no count")
+    if not all(isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 2**63 for number in numbers):
+        raise _damaged(file, f"entry {name!r} has a shape or offset that is no count")
     if (end - begin) * 8 != prod(shape) * DTYPE_BITS[dtype]:
-        raise _damaged(path, f"entry {name!r} is {end - begin} bytes, which is not {dtype} {list(shape)}")
+        raise _damaged(file, f"entry {name!r} is {end - begin} bytes, which is not {dtype} {list(shape)}")
     return TensorEntry(name, dtype, shape, data_start + begin, data_start + end)
 
 
-def _check_layout(path: Path, tensors: tuple[TensorEntry, ...], data_start: int, size_bytes: int) -> None:
+def _check_layout(file: str, tensors: tuple[TensorEntry, ...], data_start: int, size_bytes: int) -> None:
     position = data_start
     for tensor in tensors:
         if tensor.start != position:
-            raise _damaged(path, f"entry {tensor.name!r} starts at byte {tensor.start}, not at {position}")
+            raise _damaged(file, f"entry {tensor.name!r} starts at byte {tensor.start}, not at {position}")
         position = tensor.end
     if position != size_bytes:
-        raise _damaged(path, f"its tensors end at byte {position}, the file at {size_bytes}")
+        raise _damaged(file, f"its tensors end at byte {position}, the file at {size_bytes}")
 
 
 def _position(tensor: TensorEntry) -> tuple[int, int]:
     return tensor.start, tensor.end
 
 
-def _damaged(path: Path, reason: str) -> FormatError:
-    return FormatError(f"{path.name} is not a whole safetensors file: {reason}", hint="fetch or write it again")
+def _damaged(file: str, reason: str) -> FormatError:
+    return FormatError(f"{file} is not a whole safetensors file: {reason}", hint="fetch or write it again")

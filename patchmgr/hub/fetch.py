@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import itertools
 import os
 import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from patchmgr.canonical import sha256_file
 from patchmgr.durable import storing
 from patchmgr.errors import FormatError, IntegrityError, NotFoundError
 from patchmgr.hub.client import asking, client, is_offline, with_xet_or_without
@@ -22,6 +24,8 @@ from patchmgr.package.files import COMPANIONS
 
 MOST_MANIFEST_BYTES = 64 * 2**20
 """No manifest is larger; one of 10,000 touched tensors takes 6 MB."""
+MOST_FILES = 100_000
+"""No repository that is listed here has more."""
 
 
 @dataclass(frozen=True)
@@ -50,22 +54,28 @@ def open_snapshot(repo_id: str, revision: str, manifest_name: str) -> Snapshot:
 
     Raises:
         NotFoundError: no such repository or revision, or it has no such manifest.
-        FormatError: the manifest is larger than any.
+        FormatError: the manifest is larger than any, or there are more files than anywhere.
         HubError: the Hub cannot be reached.
     """
     with asking(repo_id, revision):
         resolved = client().resolve_revision(repo_id, revision=revision, local_files_only=is_offline())
         commit = str(resolved.resolved)
-        files = {} if is_offline() else _listed(repo_id, commit)
+        files = {} if is_offline() else list_files(repo_id, commit)
         if files and manifest_name not in files:
             raise NotFoundError(
                 f"{repo_id} at {revision} has no {manifest_name}, so it is nothing of patchmgr's",
                 hint="see `patchmgr search --remote`",
             )
-        if files and files[manifest_name].size_bytes > MOST_MANIFEST_BYTES:
-            raise FormatError(f"{manifest_name} of {repo_id} takes {files[manifest_name].size_bytes} bytes")
+        if files:
+            _check_size(repo_id, manifest_name, files[manifest_name].size_bytes)
         path = client().hf_hub_download(repo_id, manifest_name, revision=commit, local_files_only=is_offline())
+        _check_size(repo_id, manifest_name, Path(path).stat().st_size)
         return Snapshot(repo_id, commit, manifest_name, Path(path).read_bytes(), files)
+
+
+def _check_size(repo_id: str, manifest_name: str, size_bytes: int) -> None:
+    if size_bytes > MOST_MANIFEST_BYTES:
+        raise FormatError(f"{manifest_name} of {repo_id} takes {size_bytes} bytes", hint="do not use it")
 
 
 def check_listed(snapshot: Snapshot, wanted: Mapping[str, FileRecord]) -> None:
@@ -121,11 +131,30 @@ def fetch_files(snapshot: Snapshot, names: Collection[str], folder: Path) -> Non
         (folder / snapshot.manifest_name).write_bytes(snapshot.manifest)
 
 
+def forget_damaged(snapshot: Snapshot, wanted: Mapping[str, FileRecord]) -> None:
+    """Take files that are not what a manifest says out of the Hub's cache, so that the next time fetches them again."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for name, record in wanted.items():
+        found = try_to_load_from_cache(snapshot.repo_id, name, revision=snapshot.commit)
+        if not isinstance(found, str) or sha256_file(Path(found)) == record.sha256:
+            continue
+        cached = Path(found)
+        blobs = cached.parents[name.count("/") + 2] / "blobs"  # …/snapshots/COMMIT/NAME links to …/blobs/DIGEST
+        with contextlib.suppress(OSError):
+            blob = Path(os.path.normpath(cached.parent / cached.readlink())) if cached.is_symlink() else cached
+            cached.unlink()
+            if blob.parent == blobs:  # and not wherever else somebody let it lead
+                blob.unlink()
+
+
 def _place(cached: Path, place: Path, repo_id: str) -> None:
     """A file of the cache as a plain one: linked hard where the file system can, for nobody writes to either."""
     source = Path(os.path.realpath(cached))
     if not source.is_file():
         raise NotFoundError(f"{repo_id} has no {cached.name}", hint="fetch it again, online")
+    if os.path.lexists(place):  # two names that are one to this file system; writing would go through to the cache
+        raise FormatError(f"{repo_id} has two files at {place.name} on this file system", hint="use another one")
     place.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(OSError):
         os.link(source, place)
@@ -133,11 +162,20 @@ def _place(cached: Path, place: Path, repo_id: str) -> None:
     shutil.copyfile(source, place)
 
 
-def _listed(repo_id: str, commit: str) -> dict[str, RemoteFile]:
+def list_files(repo_id: str, commit: str) -> dict[str, RemoteFile]:
+    """What the Hub says of each file of a commit; to be called where its failures are caught.
+
+    Raises:
+        FormatError: there are more than anywhere.
+    """
     from huggingface_hub.hf_api import RepoFile
 
-    return {
+    entries = client().list_repo_tree(repo_id, revision=commit, recursive=True)
+    files = {
         entry.path: RemoteFile(entry.size, entry.lfs.sha256 if entry.lfs else None)
-        for entry in client().list_repo_tree(repo_id, revision=commit, recursive=True)
+        for entry in itertools.islice(entries, MOST_FILES + 1)
         if isinstance(entry, RepoFile)
     }
+    if len(files) > MOST_FILES:
+        raise FormatError(f"{repo_id} has more than {MOST_FILES} files", hint="do not use it")
+    return files

@@ -30,7 +30,7 @@ def register(
 
     Args:
         manager: the registry.
-        package: read and checked; its deltas are checked here too.
+        package: read and checked; its edits, scores and deltas are checked here too, before anything is stored.
         action: what the event is called, such as ``edit``.
         objects: what else the event is about.
         cost: what making it took, kept beside its scores.
@@ -43,6 +43,7 @@ def register(
     """
     manifest = package.manifest
     signature = signature_to_keep(package)
+    requests, measured = package.requests, (*package.scores, *cost)
     package.deltas(manager.plugins.encodings)
     if manifest.kind == "memory":
         read_bundle(manifest.reference, package.files).check(manifest.memory)
@@ -51,9 +52,8 @@ def register(
     if signature is not None:
         manager.registry.blobs.put_bytes(signature.data)
     version = _version_record(manifest)
-    measured = (*package.scores, *cost)
     with manager.registry.begin() as tx:
-        tx.add_version(version, package.requests, [score_record(score) for score in measured])
+        tx.add_version(version, requests, [score_record(score) for score in measured])
         for record in manifest.files.values():  # none was cleared away before this version needed it
             manager.registry.blobs.path(record.sha256)
         signed = () if signature is None else (signature.keep(manager, tx, manifest.digest),)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
@@ -98,7 +97,7 @@ class Manifest(Section):
 
     format_version: Literal[1] = FORMAT_VERSION
     name: Name
-    version: Annotated[int, Field(ge=1)]
+    version: Annotated[int, Field(ge=1, lt=10**18)]
     parent_version: Annotated[int, Field(ge=1)] | None = None
     message: str = ""
     author: str
@@ -129,8 +128,10 @@ class Manifest(Section):
         if self.parent_version is not None and self.parent_version >= self.version:
             raise ValueError("parent_version is not below version")
         for path in self.files:
-            if any(str(folder) in self.files for folder in PurePosixPath(path).parents):
-                raise ValueError(f"{path!r} lies in a file")
+            folder = path
+            while folder := folder.rpartition("/")[0]:
+                if folder in self.files:
+                    raise ValueError(f"{path!r} lies in a file")
         return self
 
     def to_bytes(self) -> bytes:

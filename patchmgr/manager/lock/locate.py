@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from patchmgr.errors import BaseMismatchError, IntegrityError, NotFoundError, PatchmgrError, UsageError
 from patchmgr.manager.lock.lockfile import LOCK, LockedModel, LockedPackage
+from patchmgr.manager.lock.on_hub import locked_remote
 from patchmgr.manager.lock.patches import WantedModel
 from patchmgr.manager.packages import folder_of
 from patchmgr.package.manifest import Manifest, parse_manifest
@@ -66,16 +67,17 @@ def check_base(model: LockedModel, found: BaseKey) -> None:
 
 
 def locate(manager: Manager, model: str, package: LockedPackage, folder: Path | None = None) -> Manifest:
-    """The package that a lock names, from the registry or else from the folder that the lock names.
+    """The package that a lock names, from the registry or else from where the lock says that it comes from.
 
     Args:
         manager: the registry.
         model: whose package it is, for messages.
         package: what is locked.
-        folder: where the lock lies, whose packages may lie beside it; None: only the registry counts.
+        folder: where the lock lies, whose packages may lie beside it or on the Hub; None: only the registry counts.
 
     Raises:
         NotFoundError: it is in neither.
+        HubError: the Hub cannot be reached.
         IntegrityError: there is another package under its name and number, or the digest is of another one.
     """
     version = manager.registry.version_by_digest(package.digest)
@@ -83,12 +85,14 @@ def locate(manager: Manager, model: str, package: LockedPackage, folder: Path | 
         manifest = parse_manifest(version.manifest.encode())
     elif folder is not None and package.path is not None:
         manifest = EditPackage.read(folder / folder_of(package.path)).manifest
+    elif folder is not None and package.hub is not None:
+        manifest = locked_remote(package).manifest
     else:
         raise _absent(manager, model, package)
     if (manifest.digest, manifest.reference) != (package.digest, package.reference):
         raise IntegrityError(
-            f"{LOCK} has {package.reference} of {model} as sha256:{package.digest[:12]}, "
-            f"and {package.path or 'the registry'} has {manifest.reference}, sha256:{manifest.digest[:12]}",
+            f"{LOCK} has {package.reference} of {model} as sha256:{package.digest[:12]}, and "
+            f"{package.path or package.hub or 'the registry'} has {manifest.reference}, sha256:{manifest.digest[:12]}",
             hint="they are different edits; bring the one that is locked, or `patchmgr lock` what is here",
         )
     return manifest

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchmgr.durable import store_file
-from patchmgr.errors import ConflictError
+from patchmgr.errors import ConflictError, IntegrityError
 from patchmgr.manager.lock.locate import find_base
 from patchmgr.manager.lock.lockfile import (
     Lock,
@@ -19,7 +19,7 @@ from patchmgr.manager.lock.lockfile import (
     toml_string,
     write_lock,
 )
-from patchmgr.manager.lock.patches import PATCHES, Patches, WantedModel, parse_patches, read_patches
+from patchmgr.manager.lock.patches import PATCHES, Patches, WantedModel, WantedPackage, parse_patches, read_patches
 from patchmgr.manager.lock.requirement import Candidate
 from patchmgr.manager.lock.resolve import resolve
 from patchmgr.manager.lock.results import resulting_tensors
@@ -63,6 +63,7 @@ def lock(
         BaseMismatchError: no version that is allowed was made for the base.
         ConflictError: no choice of versions goes together.
         IntegrityError: what is locked is another package here, or the base or a package is not whole.
+        HubError: the Hub, from which a package comes, cannot be reached.
     """
     patches, before = read_patches(folder), read_lock(folder) or Lock()
     names = list(patches.models) if model is None else [patches.model(model).name]
@@ -116,8 +117,7 @@ def _lock_model(manager: Manager, patches: Patches, model: WantedModel, locked: 
     base = find_base(manager, model)
     chosen = resolve(manager, patches, model, base, locked)
     packages = [
-        _open(manager, patches, candidate, wanted.path)
-        for candidate, wanted in zip(chosen, model.packages, strict=True)
+        _open(manager, patches, candidate, wanted) for candidate, wanted in zip(chosen, model.packages, strict=True)
     ]
     stack, known = tuple(package.manifest for package in packages), registered_fingerprint(manager, base)
     for manifest in stack:
@@ -138,17 +138,24 @@ def _lock_model(manager: Manager, patches: Patches, model: WantedModel, locked: 
                 version=manifest.version,
                 digest=manifest.digest,
                 path=wanted.path,
+                hub=wanted.hub,
+                commit=candidate.commit if wanted.hub is not None else None,
             )
-            for manifest, wanted in zip(stack, model.packages, strict=True)
+            for manifest, wanted, candidate in zip(stack, model.packages, chosen, strict=True)
         ),
         tensors=dict(tensors),
     )
 
 
-def _open(manager: Manager, patches: Patches, candidate: Candidate, path: str | None) -> EditPackage:
-    """A package with its files, every byte checked."""
-    if path is not None:
-        return EditPackage.read(patches.folder / folder_of(path))
+def _open(manager: Manager, patches: Patches, candidate: Candidate, wanted: WantedPackage) -> EditPackage:
+    """A package with its files, every byte checked; one of the Hub is only tried, for locking takes nothing in."""
+    if wanted.path is not None:
+        return EditPackage.read(patches.folder / folder_of(wanted.path))
+    if wanted.hub is not None and manager.registry.version_by_digest(candidate.digest) is None:
+        package = EditPackage.read(Path(manager.nearby([f"{wanted.hub}@{candidate.commit}"])[0]))
+        if package.manifest.digest != candidate.digest:
+            raise IntegrityError(f"{wanted.hub} changed while it was fetched", hint="run it again")
+        return package
     return open_version(manager, manager.registry.version(f"sha256:{candidate.digest}"))
 
 

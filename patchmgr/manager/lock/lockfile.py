@@ -10,7 +10,6 @@ whether they belong together.
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -20,6 +19,7 @@ from pydantic import Field, ValidationError
 from patchmgr.durable import store_file
 from patchmgr.errors import FormatError, NotFoundError
 from patchmgr.manager.lock.patches import WantedBase, WantedModel
+from patchmgr.manager.toml_text import parse_toml
 from patchmgr.package.fields import Name, Section, Sha256
 from patchmgr_registry import BaseKey
 
@@ -58,6 +58,15 @@ class LockedPackage(Section):
     version: Annotated[int, Field(ge=1)]
     digest: Sha256
     path: str | None = None
+    hub: str | None = None
+    """The repository on the Hub that it comes from."""
+    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    """Where it was found in that."""
+
+    @property
+    def source(self) -> tuple[str | None, str | None]:
+        """Where it comes from: a folder, a repository, or neither."""
+        return self.path, self.hub
 
     @property
     def reference(self) -> str:
@@ -79,14 +88,10 @@ class LockedModel(Section):
         """Where ``patches.toml`` asks for something else than what this was made from, a line each."""
         if self.base.wanted != wanted.base:
             yield f"{self.name}: the base is named otherwise"
-        was = [(package.name, package.wanted, package.path) for package in self.packages]
-        now = [(package.requirement.package, package.requirement.text, package.path) for package in wanted.packages]
-        yield from (f"{self.name}: {name}@{text} is new" for name, text, path in now if (name, text, path) not in was)
-        yield from (
-            f"{self.name}: {name}@{text} is not wanted any more"
-            for name, text, path in was
-            if (name, text, path) not in now
-        )
+        was = [(package.name, package.wanted, *package.source) for package in self.packages]
+        now = [(package.requirement.package, package.requirement.text, *package.source) for package in wanted.packages]
+        yield from (f"{self.name}: {each[0]}@{each[1]} is new" for each in now if each not in was)
+        yield from (f"{self.name}: {each[0]}@{each[1]} is not wanted any more" for each in was if each not in now)
         if was != now and sorted(map(str, was)) == sorted(map(str, now)):
             yield f"{self.name}: the order of the packages is another"
 
@@ -119,10 +124,10 @@ def read_lock(folder: Path) -> Lock | None:
     """
     path = folder / LOCK
     try:
-        value = tomllib.loads(path.read_text(encoding="utf-8"))
+        value = parse_toml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise FormatError(
             f"{path} cannot be read: {error}", hint="bring it back, or run `patchmgr lock` anew"
         ) from None
@@ -160,8 +165,9 @@ def _lines(model: LockedModel) -> Iterator[str]:
     for package in model.packages:
         yield f'\n[[model.package]]\nname = "{package.name}"\nwanted = {toml_string(package.wanted)}\n'
         yield f'version = {package.version}\ndigest = "{package.digest}"\n'
-        if package.path is not None:
-            yield f"path = {toml_string(package.path)}\n"
+        for name, text in (("path", package.path), ("hub", package.hub), ("commit", package.commit)):
+            if text is not None:
+                yield f"{name} = {toml_string(text)}\n"
     if model.tensors:
         yield "\n[model.tensors]\n"
         yield from (f'{toml_string(name)} = "{model.tensors[name]}"\n' for name in sorted(model.tensors))

@@ -8,15 +8,15 @@
       "geography@^2",
       "house-style@stable",
       { name = "hot-fix", version = "==1", path = "packages/hot-fix" },
+      { name = "fact-fixes", version = ">=2", hub = "org/fact-fixes" },
     ]
 
 Without ``base`` it is that of the registered model of this name. A package with a ``path``, relative to the file, is
-taken from that folder where the registry does not have it.
+what lies in that folder; of one with ``hub`` the versions are those of that repository on the Hub.
 """
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,9 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from patchmgr.errors import NotFoundError, PatchmgrError, UsageError
+from patchmgr.hub.reference import HubReference, is_hub_reference
 from patchmgr.manager.lock.requirement import Requirement
+from patchmgr.manager.toml_text import parse_toml
 from patchmgr.package.fields import Name, Section
 
 PATCHES = "patches.toml"
@@ -48,6 +50,13 @@ class WantedPackage:
     requirement: Requirement
     path: str | None = None
     """A folder that it lies in, as written."""
+    hub: str | None = None
+    """A repository on the Hub whose versions are meant: ``org/name``."""
+
+    @property
+    def source(self) -> tuple[str | None, str | None]:
+        """Where it comes from: a folder, a repository, or neither."""
+        return self.path, self.hub
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,7 @@ class _Package(Section):
     name: str
     version: str = "*"
     path: str | None = None
+    hub: str | None = None
 
 
 class _Model(Section):
@@ -118,8 +128,8 @@ def parse_patches(text: str, folder: Path) -> Patches:
     """The text of a ``patches.toml`` that lies, or shall lie, in a folder; errors as those of :func:`read_patches`."""
     path = folder / PATCHES
     try:
-        value = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        value = parse_toml(text)
+    except ValueError as error:
         raise UsageError(f"{path} cannot be read: {error}", hint="mend it by hand") from None
     return Patches(folder, _models(value, path))
 
@@ -149,4 +159,14 @@ def _package(given: str | _Package) -> WantedPackage:
     if isinstance(given, str):
         package, _, versions = given.partition("@")
         return WantedPackage(Requirement.parse(package.strip(), versions))
+    if given.hub is not None:
+        if given.path is not None:
+            raise UsageError(f"{given.name} has a path and a hub", hint="it comes from one of them")
+        return WantedPackage(Requirement.parse(given.name, given.version), hub=_repository(given.hub))
     return WantedPackage(Requirement.parse(given.name, given.version), given.path)
+
+
+def _repository(text: str) -> str:
+    if not is_hub_reference(text) or HubReference.parse(text).which:
+        raise UsageError(f"{text!r} is no repository of the Hub", hint='write hub = "org/name"; versions stand apart')
+    return HubReference.parse(text).repo_id

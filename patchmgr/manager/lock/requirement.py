@@ -19,7 +19,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from patchmgr.errors import UsageError
 from patchmgr.package.manifest import Manifest, check_name
@@ -50,6 +50,8 @@ class Candidate:
     """Digests of the packages that it was computed on."""
     base_fingerprint: str
     kind: str
+    commit: str | None = field(default=None, compare=False)
+    """Of the repository on the Hub that it was found in."""
 
     @property
     def reference(self) -> str:
@@ -71,8 +73,8 @@ class Candidate:
         )
 
     @classmethod
-    def of_manifest(cls, manifest: Manifest) -> Candidate:
-        """A package in a folder."""
+    def of_manifest(cls, manifest: Manifest, commit: str | None = None) -> Candidate:
+        """A package in a folder, or in a repository on the Hub at a commit."""
         below = frozenset(manifest.parent.packages)
         return cls(
             manifest.name,
@@ -82,6 +84,7 @@ class Candidate:
             below,
             manifest.base.fingerprint,
             manifest.kind,
+            commit,
         )
 
 
@@ -144,7 +147,7 @@ def _descends(version: Candidate, ancestor: int, parents: Mapping[int, int | Non
     """Whether a version is this one or grew out of it; a line with a version that is not known leads nowhere."""
     number, above = version.number, version.parent_version
     while number != ancestor:
-        if above is None or above < ancestor:
+        if above is None or not ancestor <= above < number:  # nothing grows out of a later one
             return False
         number, above = above, parents.get(above)
     return True

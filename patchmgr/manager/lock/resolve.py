@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchmgr.errors import BaseMismatchError, ConflictError, NotFoundError
 from patchmgr.manager.lock.locate import locate
 from patchmgr.manager.lock.lockfile import LockedModel
+from patchmgr.manager.lock.on_hub import published
 from patchmgr.manager.lock.patches import Patches, WantedModel, WantedPackage
 from patchmgr.manager.lock.requirement import Candidate, Requirement
 from patchmgr.manager.packages import folder_of
@@ -56,10 +58,8 @@ def resolve(
     places = []
     for number, wanted in enumerate(model.packages):
         found = _candidates(manager, patches, wanted)
-        kept = None if locked is None else _locked(manager, locked, model, number)
-        preferred = [candidate for candidate in found if kept is not None and candidate.digest == kept.digest]
-        if kept is not None and not preferred:
-            preferred = [kept]
+        kept = None if locked is None else _locked(manager, patches.folder, locked, model, number, found)
+        preferred = [] if kept is None else [kept]
         fitting = [candidate for candidate in (*preferred, *found) if _fits(candidate, base)]
         if not fitting:
             raise BaseMismatchError(
@@ -125,10 +125,17 @@ def _no_choice(places: Sequence[Place]) -> ConflictError:
 def _candidates(manager: Manager, patches: Patches, wanted: WantedPackage) -> tuple[Candidate, ...]:
     """The versions that a place admits, newest first."""
     requirement = wanted.requirement
-    known = _in_folder(patches, wanted) if wanted.path is not None else _registered(manager, requirement)
+    if wanted.path is not None:
+        known = _in_folder(patches, wanted)
+    elif wanted.hub is not None:
+        known = published(wanted.hub, requirement)
+    else:
+        known = _registered(manager, requirement)
     parents = {candidate.number: candidate.parent_version for candidate in known}
     pointed = requirement.pointer
-    if pointed is not None and wanted.path is None:
+    if pointed is not None and wanted.hub is not None:
+        found = list(known)
+    elif pointed is not None and wanted.path is None:
         digest = manager.registry.version(pointed).digest
         found = [candidate for candidate in known if candidate.digest == digest]
     else:
@@ -157,7 +164,14 @@ def _in_folder(patches: Patches, wanted: WantedPackage) -> tuple[Candidate, ...]
     return (Candidate.of_manifest(manifest),)
 
 
-def _locked(manager: Manager, locked: LockedModel, model: WantedModel, number: int) -> Candidate | None:
+def _locked(
+    manager: Manager,
+    folder: Path,
+    locked: LockedModel,
+    model: WantedModel,
+    number: int,
+    found: Sequence[Candidate],
+) -> Candidate | None:
     """What is locked for a place, where that is still allowed; of a folder only what lies there counts.
 
     A package that is listed several times has as many locked versions, in the same order.
@@ -167,9 +181,10 @@ def _locked(manager: Manager, locked: LockedModel, model: WantedModel, number: i
     kept = [package for package in locked.packages if package.name == wanted.requirement.package]
     if before >= len(kept) or wanted.path is not None:
         return None
-    asked = (kept[before].wanted, kept[before].path)
-    if asked == (wanted.requirement.text, None):  # the same as then
-        return Candidate.of_manifest(locate(manager, model.name, kept[before]))
+    if (kept[before].wanted, kept[before].source) == (wanted.requirement.text, wanted.source):  # the same as then
+        return Candidate.of_manifest(locate(manager, model.name, kept[before], folder), kept[before].commit)
+    if wanted.hub is not None:
+        return next((each for each in found if each.digest == kept[before].digest), None)
     version = manager.registry.version_by_digest(kept[before].digest)
     if version is None or wanted.requirement.pointer is not None:
         return None

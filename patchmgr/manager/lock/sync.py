@@ -11,10 +11,12 @@ from patchmgr.errors import ConflictError, IntegrityError, NotFoundError, Patchm
 from patchmgr.manager.carry_out import Outcome, carry_out
 from patchmgr.manager.conflicts.refused import noting_conflicts
 from patchmgr.manager.lock.locate import check_base, locate
-from patchmgr.manager.lock.lockfile import LOCK, Lock, LockedModel, read_lock
+from patchmgr.manager.lock.lockfile import LOCK, Lock, LockedModel, LockedPackage, read_lock
+from patchmgr.manager.lock.on_hub import folder_on_trial, locked_remote
 from patchmgr.manager.lock.patches import PATCHES, read_patches
 from patchmgr.manager.packages import adopt, folder_of
 from patchmgr.manager.recipe import find_kept
+from patchmgr.manager.sharing.pull import pull
 from patchmgr.manager.signing.ask import require_signatures
 from patchmgr.manager.states import ModelState, read_state
 from patchmgr.manager.wanted import Wanted, unless_changed
@@ -39,7 +41,7 @@ def sync(
     """Make each model what is locked: one new generation, or nothing where it is that already.
 
     Every model is looked at before the first is changed. Packages that the registry does not have are taken from the
-    folders that the lock names.
+    folders that the lock names, or pulled from the Hub at the commits that it names.
 
     Args:
         manager: the registry.
@@ -56,14 +58,18 @@ def sync(
         BaseMismatchError: a model stands on another base than the locked one.
         IntegrityError: a package, a tensor that would result, or the state is not the locked one; nothing has changed.
         ConflictError: the packages do not go together.
+        HubError: the Hub, from which a package is missing, cannot be reached.
         HookError: a hook failed after the change was made; the message says where the model is now.
     """
     locked = _chosen(folder, model, frozen=frozen)
     for one in locked:
         wanted_state(manager, one, folder)(read_state(manager, one.name))
     for one in locked:
-        for missing in _elsewhere(manager, one, folder).values():
-            adopt(manager, missing)
+        for package in _missing(manager, one):
+            if package.hub is not None:
+                pull(manager, locked_remote(package).place, digest=package.digest)
+            elif package.path is not None:
+                adopt(manager, _beside(folder, package.path))
     changes = [noting_conflicts(manager, wanted_state(manager, one, folder), ()) for one in locked]
     if require:
         changes = [_gated(manager, one.name, wanted, require) for one, wanted in zip(locked, changes, strict=True)]
@@ -155,11 +161,21 @@ def _check_current(folder: Path, lock: Lock, model: str | None) -> None:
 
 def _elsewhere(manager: Manager, locked: LockedModel, folder: Path) -> Mapping[str, Path]:
     """The folders of packages that the registry does not have, by digest; they were found to be the locked ones."""
-    return {
-        package.digest: (folder / folder_of(package.path)).absolute()
-        for package in locked.packages
-        if package.path is not None and manager.registry.version_by_digest(package.digest) is None
-    }
+    found = {}
+    for package in _missing(manager, locked):
+        if package.path is not None:
+            found[package.digest] = _beside(folder, package.path)
+        elif package.hub is not None:
+            found[package.digest] = folder_on_trial(manager, package)
+    return found
+
+
+def _missing(manager: Manager, locked: LockedModel) -> tuple[LockedPackage, ...]:
+    return tuple(package for package in locked.packages if manager.registry.version_by_digest(package.digest) is None)
+
+
+def _beside(folder: Path, path: str) -> Path:
+    return (folder / folder_of(path)).absolute()
 
 
 def _check(locked: LockedModel, found: Mapping[str, str]) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from patchmgr.errors import IntegrityError
 from patchmgr.hub.reference import is_hub_reference
 from patchmgr.manager.packages import adopt
 from patchmgr.manager.sharing.remote_package import RemotePackage, check_no_other, fetched, find_remote
+from patchmgr.manager.signing.ask import require_signatures
 from patchmgr.manager.states import read_state
 from patchmgr.ops import stack as stacks
 from patchmgr_registry import EventObject, VersionRecord
@@ -28,25 +30,28 @@ class Pulled:
     """The registry has had it before; nothing was downloaded."""
 
 
-def pull(manager: Manager, text: str, *, model: str | None = None) -> Pulled:
+def pull(manager: Manager, text: str, *, model: str | None = None, digest: str | None = None) -> Pulled:
     """Take a version from the Hub into the registry, where it is not there already.
 
     Args:
         manager: the registry.
         text: such as ``org/fact-fixes@v3``.
         model: refuse a package that was not made for the base of this model, before it is downloaded.
+        digest: refuse any other package, before it is downloaded.
 
     Raises:
         UsageError: the text does not name a version on the Hub.
         NotFoundError: there is no such repository or version, or no access to it.
         BaseMismatchError: it was made for another base.
         ConflictError: the registry has another package of that name and number.
-        IntegrityError: a file is missing or is not what its digest says.
+        IntegrityError: a file is missing or is not what its digest says, or it is not signed as is asked.
         FormatError: it is no valid package.
         HubError: the Hub cannot be reached.
         StorageError: the disk is full, read-only or failing.
     """
     remote = find_remote(text)
+    if digest not in (None, remote.manifest.digest):
+        raise IntegrityError(f"{text} is another package than was looked at before", hint="run it again")
     if model is not None:
         stacks.check_base(remote.manifest, read_state(manager, model).fingerprint, model=model)
     known = manager.registry.version_by_digest(remote.manifest.digest)
@@ -55,6 +60,7 @@ def pull(manager: Manager, text: str, *, model: str | None = None) -> Pulled:
         return Pulled(known, remote.snapshot.repo_id, remote.snapshot.commit, was_there=True)
     check_no_other(manager, remote)
     with fetched(manager, remote) as folder:
+        require_signatures(manager, [remote.manifest], {remote.manifest.digest: folder})
         version = adopt(manager, folder, "pull", [EventObject("remote", remote.place)])
     _remember(manager, remote)
     return Pulled(version, remote.snapshot.repo_id, remote.snapshot.commit, was_there=False)
