@@ -58,12 +58,15 @@ def taken_in(manager: Manager, folder: Path, **wanted) -> str:
 
 
 @pytest.mark.parametrize(("architecture", "dtype"), [("gpt2", "float32"), ("llama", "bfloat16")])
-def test_export_and_import_give_the_same_state(fresh, tmp_path, architecture, dtype):
+def test_export_and_import_give_the_same_state_and_no_method_makes_it_again(fresh, tmp_path, architecture, dtype):
     stocked, manager = fresh(architecture, dtype)
     with stocked.open() as other:
         export(other, ExportOrder("m", "peft", tmp_path / "lora"))
         (wanted,) = other.status("m")
-    manager.apply("m", [taken_in(manager, tmp_path / "lora")])
+    reference = taken_in(manager, tmp_path / "lora")
+    with pytest.raises(UsageError, match="LoRA adapter"):
+        manager.rebase("m", reference, Wishes())
+    manager.apply("m", [reference])
     (found,) = manager.status("m")
     assert found.state_root == wanted.state_root
 
@@ -104,15 +107,6 @@ def test_it_is_measured_as_an_edit_is_and_a_gate_stores_nothing(fresh, tmp_path)
     with pytest.raises(GateError, match="reliability"):
         taken_in(manager, tmp_path / "lora", require=("reliability>=1.0",))
     assert manager.list_packages() == ()
-
-
-def test_no_method_made_it_so_it_is_not_made_again(fresh, tmp_path):
-    stocked, manager = fresh("llama", "float32")
-    with stocked.open() as other:
-        export(other, ExportOrder("one@v1", "peft", tmp_path / "lora"))
-    reference = taken_in(manager, tmp_path / "lora")
-    with pytest.raises(UsageError, match="LoRA adapter"):
-        manager.rebase("m", reference, Wishes())
 
 
 def test_an_adapter_for_another_model_is_refused_by_what_does_not_fit(fresh, tmp_path):
