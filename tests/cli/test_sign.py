@@ -19,48 +19,39 @@ def pem(keys):  # noqa: F811
 
 
 def test_a_package_is_signed_trusted_verified_and_applied(run, home_with_p1, pem):
-    assert "would sign p1@v1" in run("sign", "p1@v1", "--key", pem("ana.key"), "--dry-run").out
     done = run("sign", "p1@v1", "--key", pem("ana.key"), "--json").json["signed"]
     assert done["reference"] == "p1@v1" and done["replaced"] is None and "patch.json" in done["files"]
     assert f"not proved: it names the {done['signer']}" in run("verify", "p1@v1").out
     refused = run("apply", "tiny", "p1@v1", "--signatures", "trusted")
     assert refused.code == 6 and "p2@v1 is not signed" in refused.err
-    added = run("trust", "add", "ana", "--key", pem("ana.pub"))
-    assert added.out.startswith("trusts ana: key sha256:")
-    assert "is trusted already" in run("trust", "add", "ana", "--key", pem("ana.pub")).out
-    assert run("trust", "list", "--json").json["trusted"][0]["name"] == "ana"
+    assert run("trust", "add", "ana", "--key", pem("ana.pub")).out == f"trusts ana: {done['signer']}\n"
     verified = run("verify", "p1@v1", "--json").json["verified"]["signature"]
     assert (verified["status"], verified["trusted_as"]) == ("trusted", "ana")
-    assert "signature: by ana" in run("verify", "p1@v1").out
     assert "signature   by ana" in run("show", "p1@v1").out
-    assert run("revert", "tiny", "p2").code == 0
+    home_with_p1.manager.revert("tiny", ["p2"])
     assert run("apply", "tiny", "p1@v1", "--signatures", "trusted").code == 0
-    assert run("trust", "remove", "ana").out.startswith("trusts ana no more")
+    assert run("trust", "remove", "ana").out == f"trusts ana no more: {done['signer']}\n"
     assert run("trust", "list").out == "nobody is trusted\n"
-    assert run("rollback", "tiny", "0", "--signatures", "trusted").code == 0
-    assert run("rollback", "tiny", "--signatures", "trusted").code == 6
 
 
 def test_verify_by_a_key_that_need_not_be_trusted(run, home_with_p1, pem):
+    from patchmgr.signing.sign import SigningOrder
+
     unsigned = run("verify", "p1@v1", "--key", pem("ana.pub"))
     assert unsigned.code == 6 and "p1@v1 is not signed" in unsigned.err
-    run("sign", "p1@v1", "--key", pem("ana.key"))
+    home_with_p1.manager.sign("p1@v1", SigningOrder(pem("ana.key")))
     assert run("verify", "p1@v1", "--key", pem("ana.pub")).code == 0
     assert run("verify", "p1@v1", "--key", pem("bob.pub")).code == 6
-    assert run("verify", "p1@v1", "--key", pem("ana.key")).code == 2
     assert run("verify", "tiny", "--key", pem("ana.pub")).code == 2
     run("sign", "p1@v1", "--key", pem("leaf.key"), "--certificate", pem("leaf.crt"), "--chain", pem("middle.crt"))
     assert run("verify", "p1@v1", "--certificate", pem("root.crt")).code == 0
-    assert run("verify", "p1@v1", "--certificate", pem("other.crt")).code == 6
 
 
 def test_mistakes_are_told(run, home_with_p1, pem):
     private = run("trust", "add", "ana", "--key", pem("ana.key"))
     assert private.code == 2 and "private key; nothing of it was kept" in private.err
     assert not (home_with_p1.home / "trust").exists()
-    assert run("sign", "p1@v1").code == 2
     assert run("sign", "p1@v1", "--key", "nowhere.pem").code == 1
-    assert run("sign", "p9", "--key", pem("ana.key")).code == 1
     assert run("apply", "tiny", "p1", "--signatures", "signed").code == 2
 
 
@@ -68,4 +59,4 @@ def test_the_variable_asks_and_the_flag_has_the_last_word(run, home_with_p1, pem
     monkeypatch.setenv("PATCHMGR_SIGNATURES", "trusted")
     assert run("plan", "tiny", "p1@v1").code == 6
     assert run("plan", "tiny", "p1@v1", "--signatures", "any").code == 0
-    assert run("trust", "list", "--json").json["signatures"] == "trusted"
+    assert run("trust", "list", "--json").json == {"schema_version": 1, "trusted": [], "signatures": "trusted"}
