@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from patchmgr import __version__
 from patchmgr.errors import ConflictError, HubError, NotFoundError, PatchmgrError, StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def client() -> HfApi:
     session = get_session()
     if session.timeout == Timeout(None):
         session.timeout = Timeout(_PATIENCE * constants.HF_HUB_DOWNLOAD_TIMEOUT)
-    return HfApi(library_name="patchmgr", library_version=__version__)
+    return HfApi(library_name="patchmgr", library_version=importlib.metadata.version("patchmgr"))
 
 
 def is_offline() -> bool:
