@@ -66,17 +66,18 @@ def load(files: Mapping[str, Path], *, where: str) -> Trained:
     """
     try:
         record: dict[str, Any] = json.loads(files[RECORD].read_bytes())
-        sites = tuple(Site(**each) for each in record["sites"])
-        state_root, aggregation, rank = str(record["state_root"]), record["aggregation"], int(record["rank"])
+        sites = tuple(_site(each) for each in record["sites"])
+        state_root, aggregation, rank = str(record["state_root"]), record["aggregation"], record["rank"]
         tensors = load_file(files[TENSORS])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
         raise FormatError(f"{where} cannot be read ({error!r})", hint=_AGAIN) from None
-    if record.get("format_version") != 1 or aggregation not in get_args(Aggregation) or not sites:
+    whole = sites and (rank is None or _is_size(rank)) and aggregation in get_args(Aggregation)
+    if record.get("format_version") != 1 or not whole:
         raise FormatError(f"{where}: {RECORD} is of a form that is not known here", hint=_AGAIN)
-    with torch.random.fork_rng(devices=[]):
+    with torch.device("meta"):
         networks = Networks(sites, rank=rank, edit_rate=1.0, ridge=1.0)
     try:
-        networks.load_state_dict(tensors)
+        networks.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
         raise FormatError(f"{where}: {TENSORS} does not fit {RECORD} ({error})", hint=_AGAIN) from None
     return Trained(networks.requires_grad_(False), state_root, aggregation)
@@ -110,3 +111,14 @@ def check_sites(trained: Trained, projections: Sequence[Projection], *, where: s
     for site, projection in zip(trained.networks.sites, projections, strict=True):
         if site != Site.of(projection):
             raise FormatError(f"{where} knows {site.name} otherwise than the model has it", hint=_AGAIN)
+
+
+def _site(value: Mapping[str, Any]) -> Site:
+    site = Site(**value)
+    if not (_is_size(site.d_in) and _is_size(site.d_out) and isinstance(site.name, str)):
+        raise ValueError(f"{value} is no map")
+    return site
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and value > 0

@@ -32,6 +32,15 @@ class Factors:
     A: Float[Tensor, "groups tokens d_in"]
 
 
+def derived_rank(width: int) -> int:
+    """A quarter of a network's width, at most the published 1920.
+
+    >>> [derived_rank(d_in + d_out) for d_in, d_out in ((128, 512), (768, 3072), (4096, 16384))]
+    [160, 960, 1920]
+    """
+    return max(1, min(1920, width // 4))
+
+
 class Network(nn.Module):
     """Makes ũ and δ̃ of u and δ; at the start they are those two, normalised."""
 
@@ -39,12 +48,12 @@ class Network(nn.Module):
     mean: Float[Tensor, " d"]
     squares: Float[Tensor, " d"]
 
-    def __init__(self, d_in: int, d_out: int, n_modes: int, rank: int) -> None:
-        """Draws V from torch's generator."""
+    def __init__(self, d_in: int, d_out: int, n_modes: int, rank: int | None) -> None:
+        """Draws V from torch's generator; a rank that is not given is derived from the width."""
         super().__init__()
         self.d_in, self.d_out = d_in, d_out
         d = d_in + d_out
-        rank = min(rank, d)
+        rank = derived_rank(d) if rank is None else min(rank, d)
         self.V = nn.ParameterList(torch.randn(rank, d) for _ in range(_LAYERS))
         self.U = nn.ParameterList(torch.zeros(d, rank) for _ in range(_LAYERS))
         self.b = nn.ParameterList(torch.zeros(d) for _ in range(_LAYERS))
@@ -98,7 +107,7 @@ class Site:
 class Networks(nn.Module):
     """All networks of an editor."""
 
-    def __init__(self, sites: Sequence[Site], *, rank: int, edit_rate: float, ridge: float) -> None:
+    def __init__(self, sites: Sequence[Site], *, rank: int | None, edit_rate: float, ridge: float) -> None:
         """Begin; call it with torch's generator seeded."""
         super().__init__()
         self.sites, self.rank = tuple(sites), rank

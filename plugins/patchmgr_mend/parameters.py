@@ -44,6 +44,7 @@ class MendTraining(PresetParameters):
                 "accumulation": 10,
                 "clip": 100.0,
                 "answer_weight": 0.1,
+                "kept": "all",
             },
             "malmen": {
                 "aggregation": "malmen",
@@ -55,6 +56,7 @@ class MendTraining(PresetParameters):
                 "accumulation": 1,
                 "clip": 1.0,
                 "answer_weight": 1.0,
+                "kept": "answer",
                 "ridge": 1.0,
             },
         }
@@ -77,23 +79,30 @@ class MendTraining(PresetParameters):
         default="sum", description="how edits that are made together come together: sum (MEND), or malmen (ridge)"
     )
     edits: int = Field(default=1, ge=1, description="edits that are made together in training")
-    rank: int = Field(default=1920, ge=1, description="of the networks' layers, at most their width")
+    rank: int | None = Field(
+        default=None, ge=1, description="of the networks' layers; none: a quarter of their width, at most 1920"
+    )
     learning_rate: float = Field(default=1e-4, gt=0, description="Adam's for the networks; published: 1e-6")
     rate_learning_rate: float = Field(
-        default=1e-3, gt=0, description="Adam's for the edit rates and for log lambda; published: 1e-4"
+        default=1e-4, gt=0, description="Adam's for the edit rates and for log lambda; published: 1e-4"
     )
-    edit_rate: float = Field(default=1e-3, gt=0, description="what the edit rate of each map begins with")
+    edit_rate: float = Field(
+        default=3e-3, gt=0, description="what the edit rate of each map begins with; published: 1e-4"
+    )
     ridge: float = Field(default=1.0, gt=0, description="what lambda of each map begins with; learned with malmen")
-    answer_weight: float = Field(default=0.1, gt=0, description="weight of the loss on answers; that on locality has 1")
+    answer_weight: float = Field(
+        default=1.0, gt=0, description="weight of the loss on answers, where that on locality has 1; published: 0.1"
+    )
     kept: Literal["all", "answer"] = Field(
-        default="all",
-        description="where unrelated text shall stay as it is: at all tokens of prompt and answer, or at the answer's",
+        default="answer",
+        description="where unrelated text shall stay as it is: at all tokens of prompt and answer (published), or at "
+        "the answer's",
     )
     unrelated: int = Field(default=2, ge=1, description="questions for each edit whose answers shall stay, in a step")
     batch: int = Field(default=10, ge=1, description="groups of edits in a forward pass, each edited by itself")
     accumulation: int = Field(default=1, ge=1, description="forward passes of an update")
     clip: float = Field(default=100.0, gt=0, description="longest gradient")
-    steps: int = Field(default=4000, ge=1, description="updates, at most")
-    validate_every: int = Field(default=200, ge=1, description="updates between validations, each with a checkpoint")
+    steps: int = Field(default=2000, ge=1, description="updates, at most")
+    validate_every: int = Field(default=100, ge=1, description="updates between validations, each with a checkpoint")
     patience: int = Field(default=5, ge=1, description="validations without improvement after which it ends")
     validation_edits: int = Field(default=100, ge=1, description="requests that are validated with, at most")

@@ -133,7 +133,7 @@ def test_without_an_editor_it_says_how_to_get_one(base, context):
     assert "patchmgr train mend" in raised.value.hint
 
 
-@pytest.mark.parametrize("broken", ["missing", "not JSON", "version", "tensor", "shape", "map"])
+@pytest.mark.parametrize("broken", ["missing", "not JSON", "version", "tensor", "shape", "size", "rank", "map"])
 def test_an_editor_that_cannot_be_read_is_named(edit, base, draft, tmp_path, broken):
     files = dict(draft.files)
     record, error = json.loads(files["networks.json"].read_bytes()), FormatError
@@ -147,6 +147,10 @@ def test_an_editor_that_cannot_be_read_is_named(edit, base, draft, tmp_path, bro
         record["format_version"] = 2
     elif broken == "shape":
         record["sites"][0]["orientation"] = "out_in"
+    elif broken == "size":
+        record["sites"][0]["d_in"] = "24"
+    elif broken == "rank":
+        record["rank"] = 3
     elif broken == "map":
         record["sites"][0]["name"], error = "transformer.h.9.mlp.c_fc", MethodError
     files["networks.json"] = tmp_path / "networks.json"
