@@ -1,4 +1,4 @@
-"""The next version of a WISE memory: shards that lost an edit are trained anew without it, and new edits come in."""
+"""The next version of a WISE memory: new edits come into the last shard, and one that lost an edit is trained anew."""
 
 from __future__ import annotations
 
@@ -71,6 +71,7 @@ def edit(
         "retrieve": parameters.retrieve,
         "merge_every": parameters.merge_every,
         "density": parameters.density,
+        "pool": parameters.pool,
         "made": n_made,
         "shards": [list(shard.members) for shard in done],
         "thresholds": thresholds,
@@ -123,25 +124,24 @@ def _trained(
     templates: Sequence[str],
     context: EditContext,
 ) -> list[Shard]:
-    """The shards with what they add: as it was, with new edits behind it, or trained anew."""
+    """The shards with what they add: as it was, with new edits behind it, or trained anew.
+
+    With ``replay`` a shard that gets edits is trained anew on all of its edits, so when they came does not matter.
+    """
     old = {id(shard.mask): shard for shard in (before.shards if before else ())}
-    waiting, found = [], []
+    waiting: list[tuple[tuple[str, ...], Tensor | None]] = []
     for shard in shards:
         was = old.get(id(shard.mask))
         held = was.members if was is not None and shard.change is not None else ()
-        waiting.append(shard.members[len(held) :])
-    total, done = sum(map(len, waiting)), 0
-    for shard, names in zip(shards, waiting, strict=True):
+        if course.parameters.replay and held != shard.members:
+            held = ()
+        waiting.append((shard.members[len(held) :], shard.change if held else None))
+    found: list[Shard] = []
+    total = sum(len(names) for names, _ in waiting)
+    for shard, (names, start) in zip(shards, waiting, strict=True):
+        context.progress(sum(len(each.members) for each in found), total, "training edits")
         rows = [_rows(loaded, entries[name], templates) for name in names]
-        before_this = done
-        change = trained(
-            course,
-            rows,
-            shard.mask,
-            shard.change,
-            lambda number, at=before_this: context.progress(at + number, total, "training edits"),
-        )
-        done += len(names)
+        change = start if start is not None and not rows else trained(course, rows, shard.mask, start)
         found.append(replace(shard, change=change.cpu()))
     return found
 
@@ -167,14 +167,14 @@ def _course(loaded: LoadedModel, place: Place, parameters: WiseParameters, seed:
     texts = [row[sampled.n_start :].tolist() for row in sampled.ids]
     irrelevant = [A.float() for A in inputs_at(place.model, place.projection.module, texts)]
     W = place.projection.matrix().float()
-    given = float(torch.stack([stir(A, W) for A in irrelevant]).mean())
+    given = float(torch.stack([stir(A, W, parameters.pool) for A in irrelevant]).mean())
     beta = parameters.margin_share * given if parameters.beta is None else parameters.beta
     margins = Margins(
         beta / 4 if parameters.alpha is None else parameters.alpha,
         beta,
         beta / 2 if parameters.gamma is None else parameters.gamma,
     )
-    return Course(place, parameters, margins, irrelevant, generator)
+    return Course(place, parameters, margins, irrelevant, seed)
 
 
 def _threshold(
@@ -188,5 +188,5 @@ def _threshold(
     rows = encode_all(loaded.tokenizer, prompts)
     check_fits(place.model, rows, prompts)
     added = added.to(place.model.device)
-    stirs = [stir(A.float(), added) for A in inputs_at(place.model, place.projection.module, rows)]
+    stirs = [stir(A.float(), added, parameters.pool) for A in inputs_at(place.model, place.projection.module, rows)]
     return parameters.threshold_share * float(torch.stack(stirs).min())

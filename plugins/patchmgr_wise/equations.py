@@ -8,27 +8,40 @@ A *shard* is the Δ of some edits, zero outside its random mask of density ρ.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+Pool = Literal["mean", "max", "last"]
 
-def stir(A: Float[Tensor, "tokens d_in"], change: Float[Tensor, "d_out d_in"]) -> Float[Tensor, ""]:
-    """Δ_act(x) = ‖A(x) · (W' − W)‖₂ of eq. 4, the mean over the tokens of x."""
-    return (A @ change.T).norm(dim=1).mean()
+
+def stir(
+    A: Float[Tensor, "tokens d_in"], change: Float[Tensor, "d_out d_in"], pool: Pool = "mean"
+) -> Float[Tensor, ""]:
+    """Δ_act(x) = ‖A(x) · (W' − W)‖₂ of eq. 4, of the tokens of x their mean, the largest, or that of the last."""
+    norms: Tensor = (A @ change.T).norm(dim=1)
+    if pool == "last":
+        return norms[-1]
+    return norms.max() if pool == "max" else norms.mean()
 
 
 def margin_loss(
     inside: Float[Tensor, " edits"], outside: Float[Tensor, " texts"], alpha: float, beta: float, gamma: float
 ) -> Float[Tensor, ""]:
-    """L_a of eq. 5, the mean over pairs of an edit x_e and an irrelevant text x_i.
+    """L_a of eq. 5 over edits x_e and irrelevant texts x_i.
 
-    max(0, Δ_act(x_i) − α) + max(0, β − Δ_act(x_e)) + max(0, γ − (Δ_act(x_e) − Δ_act(x_i))).
+    max(0, Δ_act(x_i) − α) + max(0, β − Δ_act(x_e)) + max(0, γ − (Δ_act(x_e) − Δ_act(x_i))), each term the mean over
+    those texts, edits and pairs that miss their margin, as the published code has it.
     """
-    quiet, loud = (outside - alpha).relu().mean(), (beta - inside).relu().mean()
-    apart = (gamma - (inside[:, None] - outside[None, :])).relu().mean()
-    return quiet + loud + apart
+    apart = gamma - (inside[:, None] - outside[None, :])
+    return _mean_missed(outside - alpha) + _mean_missed(beta - inside) + _mean_missed(apart)
+
+
+def _mean_missed(by: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
+    missed = by > 0
+    return (by * missed).sum() / missed.sum().clamp(min=1)
 
 
 def random_mask(shape: tuple[int, int], share: float, generator: torch.Generator) -> Bool[Tensor, "d_out d_in"]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -40,7 +39,7 @@ class WiseMemory:
     """Side memories within a model; what stirs none of them goes to the main memory, the model itself."""
 
     def __init__(self, loaded: LoadedModel, held: SideMemories) -> None:
-        self._tokenizer, self._thresholds = loaded.tokenizer, held.thresholds
+        self._tokenizer, self._thresholds, self._pool = loaded.tokenizer, held.thresholds, held.pool
         self._reading = place_in(loaded.model, held.layer)
         device = loaded.model.device
         self._sides = [(names, added.to(device)) for names, added in held.sides]
@@ -55,7 +54,7 @@ class WiseMemory:
         with self._one_at_a_time:
             read = inputs_at(self._reading.model, self._reading.projection.module, [rows[index] for index in asked])
         for index, A in zip(asked, read, strict=True):
-            stirs = [float(stir(A.float(), added)) for _, added in self._sides]
+            stirs = [float(stir(A.float(), added, self._pool)) for _, added in self._sides]
             loud = [n for n, found in enumerate(stirs) if found >= self._thresholds[n]]
             if loud:
                 most = max(loud, key=stirs.__getitem__)
@@ -68,9 +67,8 @@ def _answering(loaded: LoadedModel, layer: int, added: Float[Tensor, "d_out d_in
     place = place_in(loaded.model, layer)
 
     def add(_module: object, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-        side = inputs[0].float() @ added.to(inputs[0].device).T
-        return (output.float() + side).to(output.dtype)
+        side: Tensor = inputs[0].float() @ added.to(inputs[0].device).T
+        return side.add_(output).to(output.dtype)
 
-    with torch.no_grad():
-        place.projection.module.register_forward_hook(add)
+    place.projection.module.register_forward_hook(add)
     return replace(loaded, model=place.model, router=None)

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from patchmgr.errors import FormatError
 from patchmgr.package.memory.bundle import MemoryBundle
-from patchmgr_wise.equations import merged
+from patchmgr_wise.equations import Pool, merged
 
 SHARDS = "shards.safetensors"
+POOLS: Mapping[str, Pool] = {"mean": "mean", "max": "max", "last": "last"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,7 @@ class SideMemories:
     retrieve: bool
     merge_every: int
     density: float
+    pool: Pool
     n_made: int
     """Shards that were ever made; it decides the mask of the next."""
     shards: tuple[Shard, ...]
@@ -89,6 +91,7 @@ def read_shards(bundle: MemoryBundle, shape: tuple[int, int]) -> SideMemories:
         settings = bundle.config.settings
         layer, retrieve = int(settings["layer"]), bool(settings["retrieve"])
         merge_every, density, n_made = (int(settings["merge_every"]), float(settings["density"]), int(settings["made"]))
+        pool = POOLS[settings["pool"]]
         members = [tuple(str(name) for name in names) for names in settings["shards"]]
         thresholds = tuple(float(value) for value in settings["thresholds"])
         arrays = bundle.arrays(SHARDS)
@@ -99,7 +102,7 @@ def read_shards(bundle: MemoryBundle, shape: tuple[int, int]) -> SideMemories:
     step = merge_every if retrieve else max(len(shards), 1)
     if sorted(named) != sorted(entry.id for entry in bundle.entries) or len(thresholds) != -(-len(shards) // step):
         raise FormatError(f"{bundle.reference}: its shards do not fit its entries", hint="do not use it")
-    return SideMemories(layer, retrieve, merge_every, density, n_made, shards, thresholds)
+    return SideMemories(layer, retrieve, merge_every, density, pool, n_made, shards, thresholds)
 
 
 def _shard(members: tuple[str, ...], arrays: Mapping[str, Any], number: int, shape: tuple[int, int]) -> Shard:

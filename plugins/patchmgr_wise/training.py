@@ -1,8 +1,8 @@
-"""Training a shard: its edits one after another, by gradient descent within the mask, apart from irrelevant text."""
+"""Training a shard: its edits together or one after another, within the mask, and apart from irrelevant text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from patchmgr.errors import MethodError
-from patchmgr_finetune.equations import answer_loss
+from patchmgr_finetune.equations import Moments, adam_step_, answer_loss
 from patchmgr_finetune.examples import Example, batched
 from patchmgr_finetune.upper import Upper
 from patchmgr_inside.place import Place
 from patchmgr_inside.reading import inputs_at
-from patchmgr_wise.equations import descended_, margin_loss, stir
+from patchmgr_wise.equations import Pool, descended_, margin_loss, stir
 from patchmgr_wise.parameters import WiseParameters
 
 Activations = Float[Tensor, "tokens d_in"]
@@ -40,8 +40,8 @@ class Course:
     margins: Margins
     irrelevant: Sequence[Activations]
     """A(x_i) of the model's own texts."""
-    generator: torch.Generator
-    """Draws which of them an edit is told apart from."""
+    seed: int
+    """Draws which of them edits are told apart from, alike for every shard, so that none depends on another."""
 
 
 def trained(
@@ -49,19 +49,18 @@ def trained(
     edits: Sequence[Sequence[Example]],
     mask: Bool[Tensor, "d_out d_in"],
     start: Float[Tensor, "d_out d_in"] | None,
-    progress: Callable[[int], None],
 ) -> Float[Tensor, "d_out d_in"]:
     """The change of a shard after some edits more.
 
-    L = L_edit + L_a (eq. 6): for each edit ``steps`` steps on the mean −log P of its answer over its contexts, and on
-    the margins. The layers below do not change, so A(x) of edits and of irrelevant texts is read once.
+    L = L_edit + L_a (eq. 6): ``steps`` steps on the mean −log P of the answers over their contexts, and on the margins;
+    for each edit after another, or with ``replay`` for all of them together. The layers below do not change, so A(x) of
+    edits and of irrelevant texts is read once.
 
     Args:
         course: what training is done on.
         edits: rows of each edit: the prompt in its contexts, with the answer.
         mask: where the shard may change.
         start: what it is; None: nothing yet.
-        progress: called with the number of edits that are done.
 
     Raises:
         MethodError: a loss is not finite.
@@ -75,32 +74,41 @@ def trained(
     mask = mask.to(device)
 
     def add(_module: object, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-        return (output.float() + inputs[0].float() @ change.T).to(output.dtype)
+        wide: Tensor = output.float() + inputs[0].float() @ change.T
+        return wide.to(output.dtype)
 
-    for number, rows in enumerate(edits):
-        progress(number)
+    generator = torch.Generator().manual_seed(course.seed)
+    together = [[row for rows in edits for row in rows]] if course.parameters.replay and edits else edits
+    for rows in together:
         upper = Upper(place.architecture, place.layer, batched(place.model, rows))
         prompts = [row.ids[: row.places[0] + 1] for row in rows]
         inside = inputs_at(place.model, projection.module, prompts)
         handle = projection.module.register_forward_hook(add)
         try:
-            _edit(course, upper, inside, change, mask)
+            _edit(course, upper, inside, change, mask, generator)
         finally:
             handle.remove()
     return change.detach()
 
 
 def _edit(
-    course: Course, upper: Upper, inside: Sequence[Activations], change: Tensor, mask: Bool[Tensor, "d_out d_in"]
+    course: Course,
+    upper: Upper,
+    inside: Sequence[Activations],
+    change: Tensor,
+    mask: Bool[Tensor, "d_out d_in"],
+    generator: torch.Generator,
 ) -> None:
     """One edit: steps of gradient descent, until it is learned and told apart."""
     parameters, margins, batch = course.parameters, course.margins, upper.batch
-    for _ in range(parameters.steps):
-        drawn = torch.randint(len(course.irrelevant), (parameters.irrelevant,), generator=course.generator).tolist()
+    adam = parameters.optimizer == "adam"
+    moments = Moments(torch.zeros_like(change), torch.zeros_like(change)) if adam else None
+    for step in range(1, parameters.steps + 1):
+        drawn = torch.randint(len(course.irrelevant), (parameters.irrelevant,), generator=generator).tolist()
         with torch.enable_grad():
             said = answer_loss(upper.logits(), batch.at, batch.targets, batch.weights)
-            loud = torch.stack([stir(A.float(), change) for A in inside])
-            quiet = torch.stack([stir(course.irrelevant[index], change) for index in drawn])
+            loud = torch.stack([stir(A.float(), change, parameters.pool) for A in inside])
+            quiet = _quiet([course.irrelevant[index] for index in drawn], change, parameters.pool)
             apart = margin_loss(loud, quiet, margins.alpha, margins.beta, margins.gamma)
             loss = said + apart
         if not torch.isfinite(loss.detach()):
@@ -109,4 +117,16 @@ def _edit(
             return
         (gradient,) = torch.autograd.grad(loss, [change])
         with torch.no_grad():
-            descended_(change, gradient, mask, parameters.learning_rate, parameters.limit)
+            if moments is None:
+                descended_(change, gradient, mask, parameters.learning_rate, parameters.limit)
+            else:
+                adam_step_(change, gradient * mask, moments, step, parameters.learning_rate)
+                change.clamp_(-parameters.limit, parameters.limit)
+
+
+def _quiet(texts: Sequence[Activations], change: Tensor, pool: Pool) -> Float[Tensor, " texts"]:
+    """How much irrelevant texts stir; where the last token of a prompt counts, any token may be one."""
+    if pool == "last":
+        norms: Tensor = (torch.cat(list(texts)) @ change.T).norm(dim=1)
+        return norms
+    return torch.stack([stir(A, change, pool) for A in texts])
