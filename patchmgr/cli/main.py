@@ -10,6 +10,7 @@ import typer
 
 from patchmgr import __version__
 from patchmgr.cli import (
+    attest,
     audit,
     bisect,
     blame,
@@ -95,7 +96,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "generate": generate.generate,
     "export": export.export,
     "import": import_.import_,
-    "audit": audit.audit,
+    "attest": attest.attest,
     "methods": methods.methods,
     "plugins": plugins.plugins,
 }
@@ -115,6 +116,7 @@ def build_app() -> typer.Typer:
     app.add_typer(stats.app, name="stats")
     app.add_typer(editor.app, name="editor")
     app.add_typer(trust.app, name="trust")
+    app.add_typer(audit.app, name="audit")
     for name, command in _COMMANDS.items():
         app.command(name)(command)
     return app
@@ -126,7 +128,7 @@ def main() -> None:
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     try:
         _check_words(sys.argv)
-        if words and words[0] not in {*_COMMANDS, "model", "stats", "editor", "trust"}:
+        if words and words[0] not in {*_COMMANDS, "model", "stats", "editor", "trust", "audit"}:
             _add_plugin_commands(app)
         app()
     except PatchmgrError as problem:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import json
 import os
 import sys
@@ -32,6 +34,26 @@ def emit(text: str) -> None:
 def emit_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object with its schema version."""
     emit(json.dumps({"schema_version": SCHEMA_VERSION, **value}, indent=2, ensure_ascii=False, default=str))
+
+
+def emit_json_pages(name: str, pages: Iterable[Sequence[Mapping[str, Any]]]) -> None:
+    """Print one JSON object whose only list, under this name, is printed as its pages come."""
+    comma = f'{{\n  "schema_version": {SCHEMA_VERSION},\n  "{name}": ['
+    for page in pages:
+        for value in page:
+            text = json.dumps(value, indent=2, ensure_ascii=False, default=str).replace("\n", "\n    ")
+            emit(f"{comma}\n    {text}".rstrip())
+            comma = ","
+    emit("  ]\n}" if comma == "," else f"{comma}]\n}}")
+
+
+def emit_csv(pages: Iterable[Sequence[Sequence[object]]], header: Sequence[str]) -> None:
+    """Print a table as CSV (RFC 4180), as its rows come."""
+    for number, rows in enumerate(pages):
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerows(rows if number else [header, *rows])
+        emit(text.getvalue())
 
 
 def remark(text: str, *, quiet: bool = False) -> None:

@@ -24,6 +24,7 @@ from patchmgr_registry import Origin, Registry
 if TYPE_CHECKING:
     from pluggy import PluginManager
 
+    from patchmgr.manager.audit.verbs import Audit
     from patchmgr.manager.editors.keep import Editors
     from patchmgr.manager.handle import ModelHandle
     from patchmgr.manager.signing.trust import Trust
@@ -107,6 +108,13 @@ class Manager(Changes, Exchange, Remaking, Sharing, Questions, Upkeep):
         from patchmgr.manager.editors.keep import Editors
 
         return Editors(self)
+
+    @property
+    def audit(self) -> Audit:
+        """The audit trail, and what an auditor asks of it."""
+        from patchmgr.manager.audit.verbs import Audit
+
+        return Audit(self)
 
     @property
     def trust(self) -> Trust:

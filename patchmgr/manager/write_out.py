@@ -64,30 +64,44 @@ def write_out(
     references = brought_in(manager, references, model=model)
     stack = _wanted(manager, state, references, allow_conflicts=allow_conflicts).stack
     adopt_folders(manager, references)  # nothing is taken in for a state that cannot be
-    kept = _kept(manager, state, stack, destination) if links else {}
-    recipe = make_recipe(manager, state, stack, kept, links=links)
+    root, written_bytes = write_stack(manager, state, stack, destination, links=links)
+    record_write_out(manager, model, root, stack)
+    names = tuple(manifest.reference for manifest in stack)
+    return WrittenOut(model, destination, root, names, written_bytes)
+
+
+def write_stack(
+    manager: Manager, state: ModelState, stack: Stack, destination: Path, *, links: bool = False
+) -> tuple[str, int]:
+    """Write a stack on a model's base to a new folder.
+
+    Returns:
+        Its state root, and the bytes that were written.
+
+    Raises:
+        IntegrityError: a byte of the base or of a package is not what its digest says, or a result is not.
+        StorageError: the disk has not the room, is read-only or failing.
+    """
 
     def advance(done: int, total: int) -> None:
         manager.progress(done, total, "writing (bytes)")
 
+    kept = _kept(manager, state, stack, destination) if links else {}
+    recipe = make_recipe(manager, state, stack, kept, links=links)
     try:
         results = write_generation(recipe, destination, advance)
     except KeptFileError:  # cleared away meanwhile, or a file system without hard links
         recipe = make_recipe(manager, state, stack, {}, links=links)
         results = write_generation(recipe, destination, advance)
-    root = stacks.root_of(state.fingerprint.with_tensors(results), stack)
+    return stacks.root_of(state.fingerprint.with_tensors(results), stack), recipe.written_bytes
+
+
+def record_write_out(manager: Manager, model: str, root: str, stack: Stack) -> None:
+    """Note that a state was written out."""
+    packages = (EventObject("package", manifest.reference, manifest.digest) for manifest in stack)
     with manager.registry.begin() as tx:
-        tx.record_event(
-            manager.origin,
-            "write-out",
-            objects=[
-                EventObject("model", model, root),
-                *(EventObject("package", manifest.reference, manifest.digest) for manifest in stack),
-            ],
-        )
+        tx.record_event(manager.origin, "write-out", objects=[EventObject("model", model, root), *packages])
         tx.commit()
-    names = tuple(manifest.reference for manifest in stack)
-    return WrittenOut(model, destination, root, names, recipe.written_bytes)
 
 
 def plan_out(

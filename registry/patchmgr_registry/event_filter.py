@@ -24,6 +24,8 @@ class EventFilter:
     """The first moment that counts."""
     before: str | None = None
     """The first moment that does not count any more."""
+    first: int = 1
+    """The first number that counts."""
 
     def fits(self, event: Event) -> bool:
         """Whether an event is wanted."""
@@ -32,6 +34,7 @@ class EventFilter:
             and (self.package is None or any(map(self._is_package, event.objects)))
             and self.actor in (None, event.actor)
             and (not self.actions or event.action in self.actions)
+            and event.sequence >= self.first
             and (self.since is None or event.time >= self.since)
             and (self.before is None or event.time < self.before)
         )

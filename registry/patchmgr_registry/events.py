@@ -106,8 +106,8 @@ class Event:
         try:
             event = cls(**{**value, "objects": tuple(EventObject(**thing) for thing in value["objects"])})
             event = replace(event, command=tuple(value["command"]), scores=tuple(map(dict, value["scores"])))
-            texts = (event.time, event.actor, event.host, event.program_version, event.action, event.result)
-            texts = (*texts, event.previous_sha256, event.sha256, *event.command)
+            told = (event.time, event.actor, event.host, event.program_version, event.action, event.result)
+            texts = (*told, event.previous_sha256, event.sha256, *event.command)
             named = [text for thing in event.objects for text in (thing.kind, thing.name, thing.digest or "")]
             is_sound = type(event.sequence) is int and all(isinstance(text, str) for text in (*texts, *named))
             if is_sound and event.to_json() == value:

@@ -95,10 +95,10 @@ class PagedReads(ABC):
         Raises:
             UnreadableEventError: a row cannot be an event.
         """
-        after = 0
+        after = wanted.first - 1
         if limit is not None:
             with self._reading() as connection:
-                after = events.find_newest(connection, wanted, limit) - 1
+                after = max(after, events.find_newest(connection, wanted, limit) - 1)
         while True:
             with self._reading() as connection:
                 found = events.read_page(connection, wanted, after, page)

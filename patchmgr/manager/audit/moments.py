@@ -38,6 +38,12 @@ def end_of(text: str) -> str:
         raise _unreadable(text) from None
 
 
+def check_range(since: str | None, until: str | None) -> None:
+    """UsageError when a range of moments ends before it begins."""
+    if since is not None and until is not None and begin_of(since) >= end_of(until):
+        raise UsageError(f"{until} comes before {since}", hint="--since is the earlier one")
+
+
 def _parsed(text: str) -> tuple[datetime, timedelta]:
     try:
         found = datetime.fromisoformat(text)

@@ -69,7 +69,7 @@ def find_newest(connection: Connection, wanted: EventFilter, limit: int) -> int:
             before = row.sequence
             left -= wanted.fits(_event(row))
             if not left:
-                return before
+                return int(row.sequence)
         if not rows:
             return 1
 
