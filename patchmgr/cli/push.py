@@ -37,8 +37,14 @@ def push(
     """
     with manager(quiet=quiet) as registry:
         done = registry.push(reference, repo, private=not public, create_pr=create_pr, dry_run=dry_run)
+    if done.is_signed and not done.signature_is_there:
+        render.remark(
+            f"{done.reference} was signed after it was published: sign first, then publish the next version",
+            quiet=quiet,
+        )
     if json:
-        render.emit_json({"pushed": {**asdict(done), "files": done.files}, "dry_run": dry_run})
+        publication = {**asdict(done.publication), "had": sorted(done.publication.had)}
+        render.emit_json({"pushed": {**asdict(done), "publication": publication}, "dry_run": dry_run})
     else:
         render.emit(_text(done, dry_run=dry_run))
 

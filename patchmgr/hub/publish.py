@@ -54,6 +54,8 @@ class Publication:
     is_new_repository: bool = False
     was_there: bool = False
     """The repository has had this very version."""
+    had: frozenset[str] = frozenset()
+    """Files that it has there; empty where it was not there."""
     pull_request: str | None = None
     """Where it waits to be merged; no tag is set then."""
 
@@ -76,8 +78,8 @@ def check_release(release: Release, repo_id: str) -> tuple[Listing | None, Publi
     _check_is_ours(release, listing)
     there = listing.versions.get(release.number)
     if there is not None:
-        _check_same(release, repo_id, there)
-        return listing, Publication(repo_id, _url(repo_id, release.tag), release.tag, there, was_there=True)
+        had = _check_same(release, repo_id, there)
+        return listing, Publication(repo_id, _url(repo_id, release.tag), release.tag, there, was_there=True, had=had)
     return listing, None
 
 
@@ -127,12 +129,15 @@ def _existing(repo_id: str) -> Listing | None:
     return list_versions(repo_id)
 
 
-def _check_same(release: Release, repo_id: str, commit: str) -> None:
-    if open_snapshot(repo_id, commit, release.manifest_name).manifest != release.manifest:
+def _check_same(release: Release, repo_id: str, commit: str) -> frozenset[str]:
+    """The files of a version that is there; ConflictError if it is another."""
+    there = open_snapshot(repo_id, commit, release.manifest_name)
+    if there.manifest != release.manifest:
         raise ConflictError(
             f"{repo_id} has another {release.tag}, and a version that was published stays as it is",
             hint="publish your edits as the next version, or to another repository",
         )
+    return frozenset(there.files)
 
 
 def _check_is_ours(release: Release, listing: Listing) -> None:

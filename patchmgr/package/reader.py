@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchmgr.errors import FormatError, NotFoundError, RequestError
+from patchmgr.package.arrays import load_arrays
 from patchmgr.package.files import check_files, plain_files
 from patchmgr.package.manifest import Manifest, parse_manifest
 from patchmgr.package.scores import Score, parse_scores
@@ -70,12 +71,13 @@ class EditPackage:
 
     @classmethod
     def open_part(cls, manifest: Manifest, files: Mapping[str, Path]) -> EditPackage:
-        """A package of which only some files are at hand; these are checked.
+        """A package of which only some files are at hand; those that the manifest lists are checked.
 
         Raises:
             IntegrityError: as in :meth:`read`.
         """
-        check_files(manifest.reference, MANIFEST, {name: manifest.files[name] for name in files}, files)
+        listed = {name: manifest.files[name] for name in files if name in manifest.files}
+        check_files(manifest.reference, MANIFEST, listed, files)
         return cls(manifest, dict(files))
 
     @cached_property
@@ -111,7 +113,7 @@ class EditPackage:
             FormatError: the file cannot be read.
         """
         path = self.files.get(STATE)
-        return {} if path is None else _load_arrays(path, STATE, self.manifest.reference)
+        return {} if path is None else load_arrays(path, where=f"{self.manifest.reference}: {STATE}")
 
     def deltas(self, encodings: Mapping[str, Encoding]) -> dict[str, Delta]:
         """The delta of each touched tensor, by its name in the checkpoint.
@@ -124,7 +126,7 @@ class EditPackage:
         path = self.files.get(WEIGHTS)
         if path is None:
             raise FormatError(f"{self.manifest.reference} is a weights package without {WEIGHTS}")
-        arrays = _load_arrays(path, WEIGHTS, self.manifest.reference)
+        arrays = load_arrays(path, where=f"{self.manifest.reference}: {WEIGHTS}")
         deltas = {}
         for tensor in self.manifest.tensors:
             encoding = encodings.get(tensor.encoding)
@@ -142,13 +144,3 @@ class EditPackage:
         if arrays:
             raise FormatError(f"{WEIGHTS} holds {min(arrays)!r}, which belongs to no tensor of patch.json")
         return deltas
-
-
-def _load_arrays(path: Path, name: str, reference: str) -> dict[str, Array]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:  # a dtype numpy lacks
-        raise FormatError(f"{reference}: {name} cannot be read ({error})") from None

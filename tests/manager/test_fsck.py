@@ -16,7 +16,7 @@ from manager.conftest import SHARDS, flip
 from patchmgr.manager.fsck import models as checks
 from patchmgr_migrations.triggers import expected_triggers
 
-COUNTS = {"database": 1, "events": 6, "package": 2, "blob": 6, "base": 1, "generation": 4, "link": 1}
+COUNTS = {"database": 1, "events": 6, "package": 2, "blob": 4, "base": 1, "generation": 4, "link": 1}
 """Of a stocked home: the pristine generation is one too."""
 DROP = "DROP TRIGGER events_refuse_delete"
 DELETE = "DELETE FROM events WHERE sequence = 3"
@@ -197,7 +197,7 @@ def test_full_reads_every_byte_and_reports_progress_in_bytes(stocked):
         (
             (DROP, DELETE, expected_triggers("sqlite")["events_refuse_delete"]),
             [("events", "audit trail")],
-            "event 3 is missing",
+            "event 3 was removed",
         ),
         (
             ("UPDATE versions SET manifest = replace(manifest, 'random', 'Random') WHERE package_id = 1",),
@@ -247,7 +247,7 @@ def test_full_reads_every_byte_and_reports_progress_in_bytes(stocked):
         (
             ("UPDATE versions SET parent_packages = 'none' WHERE id = 1",),
             [("package", "all"), ("blob", "all")],
-            "a row of the registry cannot be read",
+            "cannot be read (JSONDecodeError",
         ),
     ],
 )

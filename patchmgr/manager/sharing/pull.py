@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from patchmgr.durable import scratch_folder
 from patchmgr.errors import IntegrityError
+from patchmgr.hub.fetch import fetch_files
 from patchmgr.hub.reference import is_hub_reference
 from patchmgr.manager.packages import adopt
 from patchmgr.manager.sharing.remote_package import RemotePackage, check_no_other, fetched, find_remote
 from patchmgr.manager.signing.ask import require_signatures
+from patchmgr.manager.signing.keep import keep_better
 from patchmgr.manager.states import read_state
 from patchmgr.ops import stack as stacks
+from patchmgr.package.reader import SIGNATURE, EditPackage
 from patchmgr_registry import EventObject, VersionRecord
 
 if TYPE_CHECKING:
@@ -56,6 +60,7 @@ def pull(manager: Manager, text: str, *, model: str | None = None, digest: str |
         stacks.check_base(remote.manifest, read_state(manager, model).fingerprint, model=model)
     known = manager.registry.version_by_digest(remote.manifest.digest)
     if known is not None:
+        _keep_signature(manager, remote)
         _remember(manager, remote)
         return Pulled(known, remote.snapshot.repo_id, remote.snapshot.commit, was_there=True)
     check_no_other(manager, remote)
@@ -72,6 +77,15 @@ def brought_in(manager: Manager, references: Sequence[str], *, model: str | None
         f"sha256:{pull(manager, text, model=model).version.digest}" if is_hub_reference(text) else text
         for text in references
     )
+
+
+def _keep_signature(manager: Manager, remote: RemotePackage) -> None:
+    """Take over a signature that came to a version after it was pulled."""
+    if SIGNATURE not in remote.snapshot.files or manager.registry.signature(remote.manifest.digest) is not None:
+        return
+    with scratch_folder(manager.settings.home / "tmp", "pull-", what="the signature") as folder:
+        fetch_files(remote.snapshot, [SIGNATURE], folder)
+        keep_better(manager, EditPackage.open_part(remote.manifest, {SIGNATURE: folder / SIGNATURE}))
 
 
 def _remember(manager: Manager, remote: RemotePackage) -> None:

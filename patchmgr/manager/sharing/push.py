@@ -13,7 +13,7 @@ from patchmgr.hub.reference import HubReference, is_hub_reference
 from patchmgr.manager.export import adapter_files
 from patchmgr.manager.lay_out import package_folder
 from patchmgr.package.card import render_card
-from patchmgr.package.reader import CARD, MANIFEST, EditPackage
+from patchmgr.package.reader import CARD, MANIFEST, SIGNATURE, EditPackage
 from patchmgr_registry import EventObject, VersionRecord
 
 if TYPE_CHECKING:
@@ -34,6 +34,11 @@ class Pushed:
     is_signed: bool
     has_adapter: bool
     """Whether a PEFT adapter of the same effect lies beside the package."""
+
+    @property
+    def signature_is_there(self) -> bool:
+        """Whether the signature is on the Hub; one that was made after the version was published is not."""
+        return self.is_signed and (not self.publication.was_there or SIGNATURE in self.publication.had)
 
 
 def push(
@@ -78,7 +83,7 @@ def push(
     if not dry_run and not done.was_there:
         about = EventObject("package", version.reference, version.digest)
         record_push(manager, about, done, remote_of=version.package)
-    return Pushed(version.reference, version.digest, done, sizes, "model.sig" in files, "adapter_config.json" in files)
+    return Pushed(version.reference, version.digest, done, sizes, SIGNATURE in files, "adapter_config.json" in files)
 
 
 def parse_repo(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from patchmgr.hub.search import FoundRepository
     from patchmgr.manager.manager import Manager
+    from patchmgr.manager.sharing.against import Against
     from patchmgr.manager.sharing.outdated import Outdated
     from patchmgr.manager.sharing.pull import Pulled
     from patchmgr.manager.sharing.push import Pushed
@@ -48,6 +49,12 @@ class Sharing:
         from patchmgr.hub.search import search_hub
 
         return search_hub(text, base=base, method=method, author=author, limit=limit)
+
+    def verify_against(self, reference: str, base: str) -> Against:
+        """Compare a package with a base on the Hub; see :func:`patchmgr.manager.sharing.against.verify_against`."""
+        from patchmgr.manager.sharing.against import verify_against
+
+        return verify_against(self._manager, reference, base)
 
     def outdated(self, model: str | None = None) -> tuple[Outdated, ...]:
         """Newer versions of what is applied; see :func:`patchmgr.manager.sharing.outdated.outdated`."""
