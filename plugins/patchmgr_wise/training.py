@@ -19,7 +19,7 @@ from patchmgr_inside.reading import inputs_at
 from patchmgr_wise.equations import Pool, descended_, margin_loss, stir
 from patchmgr_wise.parameters import WiseParameters
 
-Activations = Float[Tensor, "tokens d_in"]
+Activations = Float[Tensor, "_ d_in"]
 
 
 @dataclass(frozen=True)
