@@ -66,8 +66,11 @@ class Checkpoint:
     @property
     def architecture(self) -> str:
         """The class that the config names, such as ``LlamaForCausalLM``."""
-        names = self.config.get("architectures") or [self.config.get("model_type", "unknown")]
-        return str(names[0])
+        names = self.config.get("architectures")
+        name = names[0] if isinstance(names, list) and names else self.config.get("model_type", "unknown")
+        if not isinstance(name, str):
+            raise FormatError("config.json names no architecture", hint="fetch the model again")
+        return name
 
     @property
     def size_bytes(self) -> int:
@@ -107,7 +110,7 @@ class Checkpoint:
             raise FormatError(f"{self.folder.name}: a tensor stands in two shards", hint="fetch the model again")
         if (self.folder / SINGLE_FILE).is_file():
             return
-        for name, file in _weight_map(self.folder).items():
+        for name, file in weight_map(self.folder).items():
             if self.tensors.get(name, ("",))[0] != file:
                 raise FormatError(f"{INDEX_FILE} says that {name!r} is in {file}, and it is not", hint="fetch it again")
 
@@ -129,7 +132,7 @@ def _weight_files(folder: Path) -> list[str]:
     if (folder / SINGLE_FILE).is_file():
         return [SINGLE_FILE]
     if (folder / INDEX_FILE).is_file():
-        return sorted(set(_weight_map(folder).values()))
+        return sorted(set(weight_map(folder).values()))
     pickled = sorted(path.name for path in folder.iterdir() if path.suffix in {".bin", ".pt", ".pth", ".ckpt"})
     if pickled:
         raise NotFoundError(
@@ -139,18 +142,23 @@ def _weight_files(folder: Path) -> list[str]:
     raise NotFoundError(f"{folder.name} has neither {SINGLE_FILE} nor {INDEX_FILE}", hint="give a safetensors model")
 
 
-def _weight_map(folder: Path) -> dict[str, str]:
+def weight_map(folder: Path) -> dict[str, str]:
+    """The shard of every tensor, by the index of a checkpoint.
+
+    Raises:
+        FormatError: it cannot be read, or names a file outside its folder.
+    """
     try:
-        weight_map = json.loads((folder / INDEX_FILE).read_bytes())["weight_map"]
+        files = json.loads((folder / INDEX_FILE).read_bytes())["weight_map"]
     except (ValueError, RecursionError, KeyError, TypeError):
         raise FormatError(f"{INDEX_FILE} has no readable weight_map", hint="fetch the model again") from None
-    if not isinstance(weight_map, dict) or not all(_is_plain_name(file) for file in weight_map.values()):
+    if not isinstance(files, dict) or not all(_is_plain_name(file) for file in files.values()):
         raise FormatError(f"{INDEX_FILE} names a file outside its folder", hint="do not use this model")
-    return weight_map
+    return files
 
 
 def _is_plain_name(file: object) -> bool:
-    return isinstance(file, str) and file == Path(file).name and file.endswith(".safetensors")
+    return isinstance(file, str) and file == Path(file).name and len(file) < 256 and file.endswith(".safetensors")
 
 
 def _header(folder: Path, file: str) -> Header:

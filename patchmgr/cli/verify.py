@@ -11,8 +11,10 @@ import typer
 from patchmgr.cli import complete, render
 from patchmgr.cli.options import JsonOpt, QuietOpt
 from patchmgr.cli.session import manager
+from patchmgr.errors import BaseMismatchError, UsageError
 
 if TYPE_CHECKING:
+    from patchmgr.manager.sharing.against import Against
     from patchmgr.manager.verify import Verified, VerifiedPackage
 
 NameArg = Annotated[
@@ -30,6 +32,14 @@ def verify(
         Path | None,
         typer.Option("--certificate", metavar="CA.pem", help="A package must be signed by a certificate of this CA."),
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="REPO[@REVISION]",
+            help="Does the package fit this base on the Hub? Nothing is downloaded.",
+        ),
+    ] = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
@@ -41,7 +51,14 @@ def verify(
       patchmgr verify fact-fixes@v1
       patchmgr verify ./fact-fixes
       patchmgr verify fact-fixes@v1 --key ana.pem
+      patchmgr verify org/fact-fixes@v3 --against org/llama-70b
     """
+    if against is not None:
+        if key is not None or certificate is not None:
+            raise UsageError("--against asks about the base alone", hint="leave --key and --certificate out")
+        with manager(quiet=quiet) as registry:
+            _show_against(registry.verify_against(name, against), json=json)
+        return
     from patchmgr.manager.verify import Verified  # here, so that no other command pays for it
 
     with manager(quiet=quiet) as registry:
@@ -58,6 +75,29 @@ def verify(
         render.emit(_model(found))
     if found.also_package:
         render.remark(f"there is a package {name} too: `patchmgr verify {name}@latest` verifies that", quiet=quiet)
+
+
+def _show_against(found: Against, *, json: bool) -> None:
+    if json:
+        render.emit_json({"kind": "against", "fits": found.fits, "against": asdict(found)})
+        if not found.fits:
+            raise typer.Exit(BaseMismatchError.exit_code)
+        return
+    for tensor in found.tensors:
+        render.emit(f"{tensor.status:11s}  {tensor.name}")
+    found.check()
+    where = f"{found.repo_id} at {found.commit[:12]}"
+    if found.by == "nothing":
+        render.emit(f"{found.reference} works on any base")
+    elif found.by == "shards":
+        render.emit(f"{found.reference} was made for {where}: every weight file is the one that its author recorded")
+    else:
+        render.emit(
+            f"{found.reference} fits {where}: all {len(found.tensors)} tensor(s) are those that it was computed on "
+            f"({render.size(found.fetched_bytes)} read); the other tensors were not looked at"
+        )
+    if found.by != "nothing" and not found.same_config:
+        render.emit("its configuration is another one")
 
 
 def _model(found: Verified) -> str:
