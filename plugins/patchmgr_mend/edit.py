@@ -74,7 +74,8 @@ def _traces(
         context.progress(start, len(rows), "reading gradients")
         for own, trace in zip(parts, traced(loaded.model, head, sites, rows[start : start + size]), strict=True):
             chosen = trace.present
-            own.append(Trace(trace.u[chosen].unsqueeze(0), trace.delta[chosen].unsqueeze(0)))
+            u, delta = (part[chosen].unsqueeze(0).to(loaded.model.device) for part in (trace.u, trace.delta))
+            own.append(Trace(u, delta))  # a model's blocks may lie on several devices
     return [
         Trace(torch.cat([trace.u for trace in own], 1), torch.cat([trace.delta for trace in own], 1)) for own in parts
     ]

@@ -94,7 +94,7 @@ def test_the_best_state_is_kept_running_statistics_included(uninterrupted, seen)
 
 
 def test_it_learns_to_edit_subjects_that_it_never_saw(trained, tmp_path):
-    settings = {"answer_weight": 1.0, "edit_rate": 1e-3}
+    settings = {"edit_rate": 1e-3, "rate_learning_rate": 1e-4, "kept": "all"}
     begun = trained(tmp_path / "begun", **settings, steps=1, validate_every=1)
     draft = trained(tmp_path / "whole", **settings, steps=20, validate_every=10)
     assert draft.figures["loss"] < 0.9 * begun.figures["loss"]
@@ -130,8 +130,10 @@ def test_files_are_safetensors_and_json_and_say_what_they_belong_to(draft, base)
     assert json.loads(json.dumps(draft.parameters)) == draft.parameters
 
 
-@pytest.mark.parametrize("how", ["sum", "malmen"])
-def test_the_first_update_has_the_gradient_of_models_whose_weights_are_really_changed(base, data, how, tmp_path):
+@pytest.mark.parametrize(("how", "kept_at"), [("sum", "all"), ("malmen", "answer")])
+def test_the_first_update_has_the_gradient_of_models_whose_weights_are_really_changed(
+    base, data, how, kept_at, tmp_path
+):
     """The published way: a model with changed weights for each group by functional_call, losses averaged."""
     from patchmgr.methods.architecture import find_architecture
     from patchmgr_keyvalue.forwards import untouched, without_gradients_of
@@ -140,7 +142,8 @@ def test_the_first_update_has_the_gradient_of_models_whose_weights_are_really_ch
     from patchmgr_mend.sites import chosen_sites
     from patchmgr_mend.trainer import _Run
 
-    parameters = MendTrainer.parameters(rank=6, batch=2, edits=2, aggregation=how, edit_rate=0.01, unrelated=1)
+    settings = {"rank": 6, "batch": 2, "edits": 2, "unrelated": 1, "answer_weight": 0.1}
+    parameters = MendTrainer.parameters(**settings, aggregation=how, kept=kept_at)
     sites = chosen_sites(base, parameters)
     ours = Base(base, find_architecture(base.model), sites)
     with torch.random.fork_rng(devices=[]):
@@ -169,10 +172,12 @@ def test_the_first_update_has_the_gradient_of_models_whose_weights_are_really_ch
             logits = functional_call(base.model, weights, (torch.tensor([ids]),)).logits[0, n - 1 : -1]
             answers.append(torch.nn.functional.cross_entropy(logits, torch.tensor(ids[n:])))
         for prompt, answer in group.unrelated:
-            ids = torch.tensor([base.tokenizer(f"{prompt} {answer}")["input_ids"][:-1]])
-            after = functional_call(base.model, weights, (ids,)).logits[0].log_softmax(-1)
-            before = base.model(ids).logits[0].detach().log_softmax(-1)
-            kept.append((before.exp() * (before - after)).sum(-1).mean())
+            ids, n = base.tokenizer(f"{prompt} {answer}")["input_ids"], len(base.tokenizer(prompt)["input_ids"])
+            rows = (torch.tensor([ids[:-1]]),)
+            after = functional_call(base.model, weights, rows).logits[0].log_softmax(-1)
+            before = base.model(*rows).logits[0].detach().log_softmax(-1)
+            divergences = (before.exp() * (before - after)).sum(-1)
+            kept.append(divergences[0 if kept_at == "all" else n - 1 :].mean())
     literal = 0.1 * torch.stack(answers).mean() + torch.stack(kept).mean()
     assert float(loss.detach()) == pytest.approx(float(literal.detach()), rel=1e-4)
     wanted = torch.autograd.grad(literal, list(networks.parameters()), allow_unused=True)
