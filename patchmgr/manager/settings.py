@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import platformdirs
 
 from patchmgr.errors import UsageError
 from patchmgr.manager.change_hook import ChangeHook, hooks_of_variable, parse_hooks, refuse_hooks
+from patchmgr.manager.toml_text import parse_toml
 
 KNOWN = ("home", "database_url", "actor", "after_change", "signatures")
 
@@ -79,12 +79,22 @@ def load_settings(*, home: Path | None = None) -> Settings:
     signatures = parse_signatures(merged.get("signatures", "any"), where="PATCHMGR_SIGNATURES")
     chosen = home or merged.get("home") or platformdirs.user_data_path("patchmgr")
     return Settings(
-        home=Path(chosen).expanduser().absolute(),
+        home=_home(Path(chosen)),
         database_url=merged.get("database_url"),
         actor=merged.get("actor") or _user(),
         after_change=merged.get("after_change", ()),
         signatures=signatures,
     )
+
+
+def _home(chosen: Path) -> Path:
+    try:
+        if "\0" not in str(chosen):
+            return chosen.expanduser().absolute()
+        reason = "has a NUL in it"
+    except RuntimeError:
+        reason = "begins with the home of nobody"
+    raise UsageError(f"the home {str(chosen)!r} {reason}", hint="set PATCHMGR_HOME to a folder")
 
 
 def parse_signatures(text: str, *, where: str) -> Signatures:
@@ -100,10 +110,10 @@ def parse_signatures(text: str, *, where: str) -> Signatures:
 
 def _read(path: Path, *, hooks: bool) -> Mapping[str, Any]:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = parse_toml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}", hint="mend or remove it") from None
     section = table.get("patchmgr", {})
     if not isinstance(section, dict):

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from patchmgr.canonical import canonical_json, sha256_hex
 from patchmgr.errors import NotFoundError
-from patchmgr.package.fields import Count, FileRecord, InnerPath, Moment, Name, Section, Sha256
+from patchmgr.package.fields import Count, FileRecord, InnerPath, Moment, Name, Number, Section, Sha256
 from patchmgr.package.files import check_files, plain_files
 from patchmgr.package.manifest import BaseRecord
 from patchmgr.package.parsing import parse_canonical
@@ -33,7 +33,7 @@ class EditorManifest(Section):
 
     format_version: Literal[1] = FORMAT_VERSION
     name: Name
-    version: Annotated[int, Field(ge=1)]
+    version: Number
     message: str = ""
     author: str
     created: Moment

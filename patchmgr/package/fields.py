@@ -58,7 +58,9 @@ def _dtype(name: str) -> str:
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Number = Annotated[int, Field(ge=1, lt=2**31)]
+"""Of a version."""
 Moment = Annotated[str, AfterValidator(_utc)]
 InnerPath = Annotated[str, AfterValidator(_inside)]
 Dtype = Annotated[str, AfterValidator(_dtype)]

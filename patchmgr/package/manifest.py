@@ -14,7 +14,18 @@ from pydantic import Field, model_validator
 
 from patchmgr.canonical import canonical_json, sha256_hex
 from patchmgr.errors import UsageError
-from patchmgr.package.fields import NAME_PATTERN, Count, Dtype, FileRecord, InnerPath, Moment, Name, Section, Sha256
+from patchmgr.package.fields import (
+    NAME_PATTERN,
+    Count,
+    Dtype,
+    FileRecord,
+    InnerPath,
+    Moment,
+    Name,
+    Number,
+    Section,
+    Sha256,
+)
 from patchmgr.package.memory.bundle import bundle_root
 from patchmgr.package.parsing import parse_canonical
 
@@ -64,7 +75,7 @@ class TouchedTensor(Section):
     name: Annotated[str, Field(min_length=1)]
     module: str
     dtype: Dtype
-    shape: tuple[Annotated[int, Field(gt=0)], ...] = Field(strict=False)
+    shape: tuple[Annotated[int, Field(gt=0, lt=2**63)], ...] = Field(strict=False)
     encoding: str
     before_sha256: Sha256
     after_sha256: Sha256
@@ -97,8 +108,8 @@ class Manifest(Section):
 
     format_version: Literal[1] = FORMAT_VERSION
     name: Name
-    version: Annotated[int, Field(ge=1, lt=10**18)]
-    parent_version: Annotated[int, Field(ge=1)] | None = None
+    version: Number
+    parent_version: Number | None = None
     message: str = ""
     author: str
     created: Moment

@@ -26,6 +26,14 @@ class Canonical(Protocol):
 T = TypeVar("T", bound=Canonical)
 
 
+def shown(value: object) -> str:
+    """The beginning of what was found, for a message; whatever it is, it can be shown."""
+    try:
+        return str(value)[:60]
+    except (RecursionError, ValueError):  # nested beyond what Python prints
+        return f"a {type(value).__name__}"
+
+
 def parse_canonical(kind: type[T], data: bytes, name: str, *, version: int, hint: str) -> T:
     """A manifest from its bytes.
 
@@ -47,14 +55,14 @@ def parse_canonical(kind: type[T], data: bytes, name: str, *, version: int, hint
     found = value.get("format_version") if isinstance(value, dict) else None
     if found != version:
         raise FormatError(
-            f"{name} has format version {found!r}, this patchmgr reads {version}", hint="upgrade patchmgr"
+            f"{name} has format version {shown(found)}, this patchmgr reads {version}", hint="upgrade patchmgr"
         )
     try:
         parsed = kind.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
-        given = "" if first["type"] in ("missing", "value_error") else f" (found {str(first['input'])[:60]!r})"
+        given = "" if first["type"] in ("missing", "value_error") else f" (found {shown(first['input'])!r})"
         raise FormatError(
             f"{name}: {field + ': ' if field else ''}{first['msg'].removeprefix('Value error, ')}{given}",
             hint="the format is described in docs/format.md",

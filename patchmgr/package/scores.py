@@ -28,7 +28,7 @@ class Score(Section):
     protocol: Protocol
     phase: Phase
     value: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-    n: Annotated[int, Field(ge=1)]
+    n: Annotated[int, Field(ge=1, lt=2**31)]
     """Probes that the mean is over."""
     low: _Limit = None
     """Lower end of the 95 % interval; None where there are too few edits for one."""
@@ -36,7 +36,7 @@ class Score(Section):
     dataset_sha256: Sha256
     """Digest of the requests that carried the probes."""
     state_root: Sha256
-    seed: int = 0
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
     compute_dtype: str = "float32"
 
     @model_validator(mode="after")

@@ -83,4 +83,6 @@ def _committed(line: bytes) -> str | None:
         value: Any = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return str(value[FIELD]) if isinstance(value, dict) and set(value) == {FIELD} else None
+    if not isinstance(value, dict) or set(value) != {FIELD}:
+        return None
+    return value[FIELD] if isinstance(value[FIELD], str) else ""

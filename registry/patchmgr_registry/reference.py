@@ -17,6 +17,8 @@ SHORTEST_PREFIX = 7
 
 _DIGEST = re.compile(r"sha256:(?P<prefix>[0-9a-fA-F]*)")
 _NUMBER = re.compile(r"v(?P<number>[0-9]+)")
+_DIGITS = 9
+"""Of a number; what has more numbers no version."""
 _TAG = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 
 
@@ -51,6 +53,8 @@ class Reference:
         if not at or which == "latest":
             return cls(name)
         if number := _NUMBER.fullmatch(which):
+            if len(number["number"].lstrip("0")) > _DIGITS:
+                raise UsageError(f"no version of {name} has so high a number", hint=f"`patchmgr log {name}` lists them")
             return cls(name, number=int(number["number"]))
         if which.startswith("sha256:"):
             return cls(name, digest=_prefix(which))

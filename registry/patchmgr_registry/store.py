@@ -7,16 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from patchmgr.errors import IntegrityError, UsageError
 from patchmgr_registry.blobs import BlobStore
+from patchmgr_registry.decoding import RESTORE, decoding
 from patchmgr_registry.dialects import Dialect, dialect_of
 from patchmgr_registry.reads import Reads
 from patchmgr_registry.transaction import Transaction
 from patchmgr_registry.upgrading import bring_up_to_date
+
+if TYPE_CHECKING:
+    from patchmgr_registry.copying import Copied, Step
 
 DATABASE_FILE = "registry.db"
 BUSY_TIMEOUT_S = 10.0
@@ -74,11 +79,28 @@ class Registry(Reads):
             finally:
                 transaction.end()
 
+    def copy_into(self, target: Registry, *, step: Step = lambda done, total, what: None) -> Copied:
+        """Copy every row into an empty registry: all of them, or, when anything goes wrong, none.
+
+        The copy is read back and compared before it lasts. The blobs stay where they are.
+
+        Raises:
+            NotFoundError: there is nothing here.
+            ConflictError: the target is not empty.
+            BusyError: a model is being changed here, or somebody writes to the target.
+            IntegrityError: this registry is broken, or the target did not keep what it was given.
+        """
+        with self._reading() as source, target.begin() as tx:
+            copied = tx.take_in(source, step)
+            tx.commit()
+        return copied
+
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         with self._connected() as connection, connection.begin():
             self.dialect.begin_reading(connection)
-            yield connection
+            with decoding(self.dialect.place):
+                yield connection
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
@@ -89,6 +111,10 @@ class Registry(Reads):
         try:
             with self._engine.connect() as connection:
                 yield connection
+        except UnicodeDecodeError as error:  # the driver's own message quotes what the damaged file holds
+            raise IntegrityError(f"the registry {self.dialect.place} is damaged ({error})", hint=RESTORE) from error
+        except OverflowError:  # as the driver says it, which no exception of SQLAlchemy's is
+            raise UsageError("a number is larger than the registry can hold", hint="mend the call") from None
         except DBAPIError as error:
             fault = self.dialect.fault(error)
             if fault is None:

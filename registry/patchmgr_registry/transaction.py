@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection
 
 from patchmgr_registry.clock import timestamp
+from patchmgr_registry.decoding import decoding
 from patchmgr_registry.dialects import Dialect
 from patchmgr_registry.events import Event, EventObject, Origin
 from patchmgr_registry.generating import GenerationWrites
@@ -29,6 +30,7 @@ from patchmgr_registry.rows import scores as score_rows
 
 if TYPE_CHECKING:
     from patchmgr.request import EditRequest
+    from patchmgr_registry.copying import Copied, Step
 
 
 class Transaction(GenerationWrites):
@@ -40,7 +42,8 @@ class Transaction(GenerationWrites):
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        yield self._connection
+        with decoding(self.dialect.place):
+            yield self._connection
 
     @property
     def _connection(self) -> Connection:
@@ -163,6 +166,12 @@ class Transaction(GenerationWrites):
     def remove_remote(self, name: str) -> None:
         """Forget a remote; NotFoundError when there is none."""
         names.delete_remote(self._connection, name)
+
+    def take_in(self, source: Connection, step: Step) -> Copied:
+        """Copy every row of another registry into this one; see :func:`patchmgr_registry.copying.copy_rows`."""
+        from patchmgr_registry.copying import copy_rows
+
+        return copy_rows(source, self._connection, self.dialect, step)
 
     def record_event(
         self,

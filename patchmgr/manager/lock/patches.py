@@ -29,6 +29,7 @@ from patchmgr.hub.reference import HubReference, is_hub_reference
 from patchmgr.manager.lock.requirement import Requirement
 from patchmgr.manager.toml_text import parse_toml
 from patchmgr.package.fields import Name, Section
+from patchmgr.package.parsing import shown
 
 PATCHES = "patches.toml"
 
@@ -140,7 +141,7 @@ def _models(value: Mapping[str, Any], path: Path) -> Mapping[str, WantedModel]:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        found = "" if first["type"] == "missing" else f" (found {str(first['input'])[:60]!r})"
+        found = "" if first["type"] == "missing" else f" (found {shown(first['input'])!r})"
         raise UsageError(f"{path}: {place}: {first['msg']}{found}", hint="see docs/versioning.md") from None
     try:
         return {name: _wanted(name, model) for name, model in file.models.items()}

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from patchmgr.canonical import canonical_json, sha256_json
 from patchmgr.errors import FormatError
+from patchmgr.package.arrays import load_arrays
 from patchmgr.package.fields import InnerPath, Section
 from patchmgr.package.memory.operations import Entry, Operation, dump_operations, entries_after, parse_operations
 
@@ -110,13 +111,9 @@ class MemoryBundle:
         Raises:
             FormatError: it is not there or cannot be read.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        try:
-            return load_file(self.files[name])
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise FormatError(f"{self.reference}: {FOLDER}{name} cannot be read ({error})") from None
+        if name not in self.files:
+            raise FormatError(f"{self.reference} has no {FOLDER}{name}", hint="do not use it")
+        return load_arrays(self.files[name], where=f"{self.reference}: {FOLDER}{name}")
 
 
 def write_bundle(folder: Path, draft: MemoryDraft) -> None:
@@ -175,7 +172,11 @@ def read_bundle(reference: str, package: Mapping[str, Path]) -> MemoryBundle:
         ) from None
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{reference}: {FOLDER}{CONFIG} is not JSON ({error})") from None
-    if canonical_json(config.model_dump(mode="json")) != data:
+    try:
+        canonical = canonical_json(config.model_dump(mode="json")) == data
+    except (ValueError, RecursionError):  # a lone surrogate, NaN, or nesting beyond all use
+        canonical = False
+    if not canonical:
         raise FormatError(f"{reference}: {FOLDER}{CONFIG} is not in canonical form")
     operations = parse_operations(files[ENTRIES].read_bytes(), where=f"{reference}: {FOLDER}{ENTRIES}")
     return MemoryBundle(reference, config, operations, files)

@@ -19,7 +19,9 @@ from patchmgr_registry.clock import timestamp
 from patchmgr_registry.dialects.contract import Dialect
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_MISMATCH})
+_ODD = ("no such table", "no such column", "Could not decode to UTF-8", "malformed", "vtable constructor failed")
+"""How SQLite begins to say that a database of the right revision is not what that revision made."""
 _STORAGE = frozenset(
     {
         sqlite3.SQLITE_FULL,
@@ -112,6 +114,9 @@ class SQLiteDialect(Dialect):
             *(f"the trigger {name} is missing" for name in expected_triggers("sqlite") if name not in names),
         )
 
+    def continue_numbers(self, connection: Connection, tables: Sequence[Table]) -> None:
+        """SQLite looks at the highest number each time."""
+
     def has_table(self, connection: Connection, name: str) -> bool:
         """See :meth:`Dialect.has_table`."""
         found = connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,))
@@ -151,10 +156,11 @@ class SQLiteDialect(Dialect):
         code = getattr(error.orig, "sqlite_errorcode", 0) & _PRIMARY_CODE
         if code in _BUSY:
             return BusyError(f"another process is writing to the registry {self.place}", hint="try again in a moment")
-        if code in _DAMAGED:
+        said = str(error.orig)
+        if code in _DAMAGED or said.startswith(_ODD) or "constraint failed: events" in said:
             return IntegrityError(
                 f"the registry {self.place} is damaged or no SQLite database: {error.orig}",
-                hint="restore a copy of it, such as registry.db.before-… beside it",
+                hint="`patchmgr restore` a backup, or bring back a copy of it such as registry.db.before-… beside it",
             )
         if code in _STORAGE:
             return StorageError(
