@@ -64,6 +64,8 @@ def find_remote(text: str) -> RemotePackage:
             f"the tag {revision} of {reference.repo_id} is on {manifest.reference}", hint="ask its owner; do not use it"
         )
     check_listed(snapshot, manifest.files)
+    if SIGNATURE in snapshot.files and snapshot.files[SIGNATURE].size_bytes > MOST_SIGNATURE_BYTES:
+        raise FormatError(f"{SIGNATURE} of {reference} is larger than any signature", hint="do not use it")
     return RemotePackage(reference, snapshot, manifest)
 
 
@@ -94,8 +96,6 @@ def fetched(manager: Manager, remote: RemotePackage) -> Iterator[Path]:
         StorageError: the disk is full, read-only or failing.
     """
     names = [*remote.manifest.files, *({SIGNATURE} & set(remote.snapshot.files))]
-    if SIGNATURE in names and remote.snapshot.files[SIGNATURE].size_bytes > MOST_SIGNATURE_BYTES:
-        raise FormatError(f"{SIGNATURE} of {remote.reference} is larger than any signature", hint="do not use it")
     with scratch_folder(manager.settings.home / "tmp", "pull-", what=str(remote.reference)) as folder:
         fetch_files(remote.snapshot, names, folder)
         with _forgetting_damage(remote):
