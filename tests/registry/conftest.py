@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
-import os
-import shutil
-import subprocess
-import tempfile
-import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
 
+from cli.conftest import run  # noqa: F401  # a fixture
+from databases import (  # noqa: F401  # fixtures
+    database,
+    empty_postgresql,
+    empty_sqlite,
+    new_postgresql,
+    postgresql_server,
+    sqlite_home,
+)
 from patchmgr_registry import (
     BaseRecord,
     FileRecord,
@@ -32,110 +33,10 @@ def digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-class Database:
-    """Where a test's registry is kept; ``open()`` may be called several times."""
-
-    def __init__(self, home: Path, url: str | None) -> None:
-        self.home = home
-        self.url = url
-
-    def open(self, **options: float) -> Registry:
-        return Registry.open(self.home, self.url, **options)
-
-
-@pytest.fixture(scope="session")
-def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database without rows, to be copied: a migration takes longer than most tests."""
-    home = tmp_path_factory.mktemp("template")
-    Registry.open(home).close()
-    return home / "registry.db"
-
-
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """The URL, without a database, of a server that lives as long as the tests."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    initdb = str(found[-1]) if found else shutil.which("initdb")
-    if initdb is None:
-        pytest.skip("no PostgreSQL server is installed (initdb), and it is no Python package; all runs on SQLite")
-    folder = Path(tempfile.mkdtemp(prefix="patchmgr-pg-"))
-    user = getpass.getuser()
-    as_user: dict[str, object] = {}
-    if os.geteuid() == 0:  # the server refuses to run as root
-        user = "postgres"
-        as_user = {"user": user, "group": user, "extra_groups": []}
-        shutil.chown(folder, user, user)
-
-    def run(*words: str) -> None:
-        subprocess.run(words, check=True, capture_output=True, cwd=folder, timeout=60, **as_user)
-
-    pg_ctl = str(Path(initdb).with_name("pg_ctl"))
-    data = str(folder / "data")
-    settings = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
-    try:
-        run(initdb, "-D", data, "-U", user, "-A", "trust", "-E", "UTF8", "--no-sync")
-        run(pg_ctl, "-D", data, "-l", str(folder / "log"), "-w", "-o", settings, "start")
-        try:
-            yield f"postgresql://{user}@/{{}}?host={folder}"
-        finally:
-            run(pg_ctl, "-D", data, "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="session")
-def empty_postgresql(postgresql_server: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The name of a migrated database without rows, to be copied."""
-    execute_on_server(postgresql_server, "CREATE DATABASE template_registry")
-    Registry.open(tmp_path_factory.mktemp("template"), postgresql_server.format("template_registry")).close()
-    return "template_registry"
-
-
-def execute_on_server(server: str, statement: str) -> None:
-    url = server.format("postgres").replace("postgresql:", "postgresql+psycopg:")
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(statement)
-    engine.dispose()
-
-
 @pytest.fixture
-def new_postgresql(postgresql_server: str) -> Callable[[str], str]:
-    """Makes a database, as a copy of the one named, and gives its URL."""
-
-    def make(template: str = "template1") -> str:
-        name = f"test_{uuid.uuid4().hex}"
-        execute_on_server(postgresql_server, f"CREATE DATABASE {name} TEMPLATE {template}")
-        return postgresql_server.format(name)
-
-    return make
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
-    """A migrated database without rows."""
-    home = tmp_path / "registry-home"
-    home.mkdir()
-    if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("empty_sqlite"), home / "registry.db")
-        return Database(home, None)
-    template = request.getfixturevalue("empty_postgresql")
-    return Database(home, request.getfixturevalue("new_postgresql")(template))
-
-
-@pytest.fixture
-def registry(database: Database) -> Iterator[Registry]:
-    with database.open() as opened:
+def registry(request: pytest.FixtureRequest) -> Iterator[Registry]:
+    with request.getfixturevalue("database").open() as opened:
         yield opened
-
-
-@pytest.fixture
-def sqlite_home(tmp_path: Path, empty_sqlite: Path) -> Path:
-    """A home with a migrated SQLite database, for what only a file can suffer."""
-    home = tmp_path / "sqlite-home"
-    home.mkdir()
-    shutil.copy(empty_sqlite, home / "registry.db")
-    return home
 
 
 @pytest.fixture

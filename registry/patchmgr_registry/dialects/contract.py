@@ -60,6 +60,10 @@ class Dialect(ABC):
         """What the database itself finds wrong with what it holds, and the triggers that it lacks; a line each."""
 
     @abstractmethod
+    def continue_numbers(self, connection: Connection, tables: Sequence[Table]) -> None:
+        """Let the next rows get numbers behind those of the rows that were put in with theirs."""
+
+    @abstractmethod
     def has_table(self, connection: Connection, name: str) -> bool:
         """Whether the database has this table."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, create_engine, func, literal_column
+from sqlalchemy import ColumnElement, Connection, Engine, Table, create_engine, func, literal_column, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from patchmgr.errors import BusyError, IntegrityError, PatchmgrError, StorageError
@@ -66,6 +66,15 @@ class PostgreSQLDialect(Dialect):
         names = found.scalars().all()
         return tuple(f"the trigger {name} is missing" for name in expected_triggers("postgresql") if name not in names)
 
+    def continue_numbers(self, connection: Connection, tables: Sequence[Table]) -> None:
+        """See :meth:`Dialect.continue_numbers`."""
+        for table in tables:
+            own = table.autoincrement_column
+            if own is not None:
+                sequence = func.pg_get_serial_sequence(table.name, own.name)
+                following = func.coalesce(func.max(own), 0) + 1
+                connection.execute(select(func.setval(sequence, following, False)).select_from(table))
+
     def has_table(self, connection: Connection, name: str) -> bool:
         """See :meth:`Dialect.has_table`."""
         found = connection.exec_driver_sql(
@@ -90,7 +99,9 @@ class PostgreSQLDialect(Dialect):
 
     def fault(self, error: DBAPIError) -> PatchmgrError | None:
         """See :meth:`Dialect.fault`."""
-        state = getattr(error.orig, "sqlstate", None)
+        if error.orig is None or not hasattr(error.orig, "sqlstate"):  # of another database, which a copy is read from
+            return None
+        state: str | None = error.orig.sqlstate
         if state in _BUSY:
             return BusyError(f"another process is writing to the registry {self.place}", hint="try again in a moment")
         if state is not None and state.startswith(_DAMAGED_CLASS):
