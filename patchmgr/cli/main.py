@@ -3,107 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from patchmgr import __version__
-from patchmgr.cli import (
-    attest,
-    audit,
-    bisect,
-    blame,
-    changes,
-    cherry_pick,
-    compare,
-    conflicts,
-    convert,
-    demo,
-    diff,
-    du,
-    edit,
-    editor,
-    evaluate,
-    export,
-    fsck,
-    gc,
-    generate,
-    harness,
-    import_,
-    listing,
-    lock,
-    log,
-    merge,
-    methods,
-    model,
-    outdated,
-    path,
-    plugins,
-    pull,
-    push,
-    rebase,
-    render,
-    search,
-    show,
-    sign,
-    stats,
-    status,
-    sync,
-    tag,
-    train,
-    trust,
-    verify,
-)
+from patchmgr.cli import render
+from patchmgr.cli.commands import is_built_in, mount
 from patchmgr.errors import PatchmgrError, UsageError
 
-_COMMANDS: dict[str, Callable[..., None]] = {
-    "demo": demo.demo,
-    "edit": edit.edit,
-    "train": train.train,
-    "evaluate": evaluate.evaluate,
-    "compare": compare.compare,
-    "harness": harness.harness,
-    "bisect": bisect.bisect,
-    "blame": blame.blame,
-    "convert": convert.convert,
-    "show": show.show,
-    "search": search.search,
-    "tag": tag.tag,
-    "sign": sign.sign,
-    "list": listing.list_packages,
-    "log": log.log,
-    "diff": diff.diff,
-    "conflicts": conflicts.conflicts,
-    "plan": changes.plan,
-    "apply": changes.apply,
-    "revert": changes.revert,
-    "rebase": rebase.rebase,
-    "merge": merge.merge,
-    "cherry-pick": cherry_pick.cherry_pick,
-    "rollback": changes.rollback,
-    "lock": lock.lock,
-    "sync": sync.sync,
-    "push": push.push,
-    "pull": pull.pull,
-    "outdated": outdated.outdated,
-    "gc": gc.gc,
-    "fsck": fsck.fsck,
-    "verify": verify.verify,
-    "du": du.du,
-    "status": status.status,
-    "path": path.path,
-    "generate": generate.generate,
-    "export": export.export,
-    "import": import_.import_,
-    "attest": attest.attest,
-    "methods": methods.methods,
-    "plugins": plugins.plugins,
-}
 
-
-def build_app() -> typer.Typer:
-    """The command line with everything that is built in."""
+def build_app(only: str | None = None) -> typer.Typer:
+    """The command line with everything that is built in, or with one command of it."""
     app = typer.Typer(
         name="patchmgr",
         help="git and apt for language-model edits: make, version, stack, audit and take out, bit for bit.",
@@ -112,23 +23,18 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    app.add_typer(model.app, name="model")
-    app.add_typer(stats.app, name="stats")
-    app.add_typer(editor.app, name="editor")
-    app.add_typer(trust.app, name="trust")
-    app.add_typer(audit.app, name="audit")
-    for name, command in _COMMANDS.items():
-        app.command(name)(command)
+    mount(app, only)
     return app
 
 
 def main() -> None:
     """Run one command line; the only place where expected errors are caught."""
-    app = build_app()
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    called = words[0] if words and is_built_in(words[0]) else None
+    app = build_app(called)
     try:
         _check_words(sys.argv)
-        if words and words[0] not in {*_COMMANDS, "model", "stats", "editor", "trust", "audit"}:
+        if words and called is None:
             _add_plugin_commands(app)
         app()
     except PatchmgrError as problem:

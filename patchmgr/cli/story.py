@@ -61,7 +61,7 @@ def run(line: str, *, quiet: bool = True) -> None:
     render.emit(f"{render.paint('$', '32')} patchmgr {_shown(line)}")
     with contextlib.suppress(typer.Exit):
         words = shlex.split(line)
-        build_app()([*words, "--quiet"] if quiet and words[0] == "edit" else words, standalone_mode=False)
+        build_app(words[0])([*words, "--quiet"] if quiet and words[0] == "edit" else words, standalone_mode=False)
 
 
 def _shown(line: str) -> str:
