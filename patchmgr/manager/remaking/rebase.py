@@ -88,6 +88,7 @@ def rebase_order(
         continues=source.continued(),
         origins=(source.named("rebased"),),
         action="rebase",
+        anew=manifest.memory is not None and manifest.memory.level == "hidden",  # its keys are of other activations
         **where,
         **made_alike(manager, [source], wishes, other_base=other_base(state, manifest)),
     )
