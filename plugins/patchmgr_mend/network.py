@@ -156,14 +156,9 @@ class Networks(nn.Module):
             aggregation: how the tokens of a group come together.
             ridge: λ for every map; None: what was learned.
         """
-        return tuple(
-            self._factors(index, trace, aggregation, self.log_ridges[index].exp() if ridge is None else None, ridge)
-            for index, trace in enumerate(traces)
-        )
+        return tuple(self._factors(index, trace, aggregation, ridge) for index, trace in enumerate(traces))
 
-    def _factors(
-        self, index: int, trace: Trace, aggregation: Aggregation, learned: Tensor | None, given: float | None
-    ) -> Factors:
+    def _factors(self, index: int, trace: Trace, aggregation: Aggregation, ridge: float | None) -> Factors:
         site, chosen = self.sites[index], trace.present
         network = cast(Network, self.by_shape[site.shape])
         u_rows, delta_rows = network(_rows(trace), self.modes[index])
@@ -172,7 +167,7 @@ class Networks(nn.Module):
         if aggregation == "sum":
             return Factors(*summed(u_tilde, delta_tilde, alpha))
         u = trace.u * chosen.unsqueeze(-1)
-        lambda_ = learned if learned is not None else torch.tensor(given, device=u.device)
+        lambda_ = self.log_ridges[index].exp() if ridge is None else torch.tensor(ridge, device=u.device)
         return Factors(*ridged(u, u_tilde, delta_tilde, alpha, lambda_))
 
 
