@@ -80,10 +80,20 @@ def push(
             done = done or Publication(repo_id, "", release.tag, None, is_new_repository=listing is None)
         else:
             done = publish(release, repo_id, private=private, create_pr=create_pr)
-    if not dry_run and not done.was_there:
+    if not dry_run and not (done.was_there and _is_recorded(manager, version, repo_id)):
         about = EventObject("package", version.reference, version.digest)
         record_push(manager, about, done, remote_of=version.package)
     return Pushed(version.reference, version.digest, done, sizes, SIGNATURE in files, "adapter_config.json" in files)
+
+
+def _is_recorded(manager: Manager, version: VersionRecord, repo_id: str) -> bool:
+    """Whether the history says that a version is there; the answer to a push that landed may have been lost."""
+    place = f"hf://{repo_id}@"
+    return any(
+        thing.kind == "remote" and thing.name.startswith(place)
+        for event in manager.registry.events(package=version.reference)
+        for thing in event.objects
+    )
 
 
 def parse_repo(text: str) -> str:
