@@ -4,7 +4,9 @@
     python tests/benchmarks/memories_table.py --results DIR --method grace --count 20 --set grace.radius=3
 
 Each fact is edited on what the ones before left: a memory gets its next version, a weight method another package on the
-model. At the end all facts are measured on the final state by ``patchmgr evaluate``. The facts are the first of those
+model. With ``--together`` a memory gets all facts in one order, one after another, which comes to the same entries and
+is faster: no memory here depends on how its edits were split into versions, but for the last bits of trained values. At
+the end all facts are measured on the final state by ``patchmgr evaluate``. The facts are the first of those
 that ``serac_atlas.py --seed S`` holds out, so that no editor that was trained with that seed has seen their subjects.
 Results lie in DIR, a file for each method, so that an interrupted run goes on; ``--print`` only prints.
 """
@@ -21,11 +23,20 @@ from typing import Any
 
 import torch
 from methods_table import cost, drift, means, other_facts, settings
-from serac_atlas import split
+from serac_atlas import split, trained
 
+from patchmgr.canonical import sha256_file
+from patchmgr.demo.world import atlas_folder
+from patchmgr.live.load import load_model
+from patchmgr.manager.editors.data import record
+from patchmgr.manager.editors.keep import register
+from patchmgr.manager.making import base_record
 from patchmgr.manager.manager import Manager
 from patchmgr.manager.order import EditOrder
+from patchmgr.package.editor import EditorManifest, EditorPackage
+from patchmgr.package.fields import FileRecord
 from patchmgr.request import EditRequest
+from patchmgr_serac import SeracTrainer
 
 METHODS = ("grace", "wise", "serac", "ike", "retrieve-and-prepend", "memit", "alphaedit")
 SHOWN = (
@@ -44,7 +55,8 @@ def main() -> None:
     parser.add_argument("--method", action="append", default=[], help="only this one; repeatable")
     parser.add_argument("--count", type=int, default=100, help="facts")
     parser.add_argument("--seed", type=int, default=0, help="which subjects")
-    parser.add_argument("--editor", type=Path, help="folder of SERAC's editor; without it SERAC is left out")
+    parser.add_argument("--serac", type=Path, help="folder of serac_atlas.py's training; without it SERAC is left out")
+    parser.add_argument("--together", action="store_true", help="memories get all facts in one version")
     parser.add_argument("--set", action="append", default=[], metavar="METHOD.KEY=VALUE", help="a parameter")
     parser.add_argument("--print", action="store_true", help="run nothing")
     given = parser.parse_args()
@@ -53,27 +65,35 @@ def main() -> None:
     requests = split(given.seed)[1][: given.count]
     for method in given.method or METHODS:
         kept = given.results / f"{method}.{given.count}.{given.seed}.json"
-        if given.print or kept.exists() or (method == "serac" and given.editor is None):
+        if given.print or kept.exists() or (method == "serac" and given.serac is None):
             continue
-        found = run(method, requests, settings(given.set, method), given.editor if method == "serac" else None)
+        editor = given.serac if method == "serac" else None
+        found = run(method, requests, settings(given.set, method), editor, together=given.together, seed=given.seed)
         kept.write_text(json.dumps(found), encoding="utf-8")
     print_table(given.results, given.count, given.seed)
 
 
 def run(
-    method: str, requests: Sequence[EditRequest], parameters: dict[str, str], editor: Path | None
+    method: str,
+    requests: Sequence[EditRequest],
+    parameters: dict[str, str],
+    work: Path | None,
+    *,
+    together: bool,
+    seed: int,
 ) -> dict[str, Any]:
     """One method: every fact edited by itself, all of them measured at the end."""
     start, seconds = time.perf_counter(), 0.0
     with tempfile.TemporaryDirectory() as home, Manager.open(Path(home)) as manager:
         manager.add_model("atlas", "demo:atlas")
         model = manager.model("atlas")
-        more = {} if editor is None else {"editor": manager.editors.import_folder(editor).reference}
+        more = {} if work is None else {"editor": registered(manager, work, seed)}
         remembers = manager.plugins.methods[method].kind == "memory"
-        for number, request in enumerate(requests):
+        orders = [tuple(requests)] if remembers and together else [(request,) for request in requests]
+        for number, some in enumerate(orders):
             name = "kb" if remembers else f"fact-{number}"
             given = more if number == 0 or not remembers else {}
-            made = manager.edit("atlas", EditOrder(name, method, (request,), parameters=parameters, **given))
+            made = manager.edit("atlas", EditOrder(name, method, some, parameters=parameters, measure=1, **given))
             seconds += cost(made.cost)
             if not remembers:
                 model.apply(made.version.reference)
@@ -88,6 +108,21 @@ def run(
     print(f"{method}: {time.perf_counter() - start:.0f} s", flush=True)
     named = {f"{metric} {protocol}": value for (metric, protocol), value in measured.items()}
     return {"method": method, "parameters": parameters, "seconds": seconds / len(requests), "scores": named}
+
+
+def registered(manager: Manager, work: Path, seed: int) -> str:
+    """SERAC's editor of a training that ended, in the registry; its reference."""
+    data, _ = split(seed)
+    draft = trained(load_model(atlas_folder(), "atlas"), data, work, {}, seed)
+    manifest = EditorManifest(
+        name="scope", version=1, author="benchmark", created="2026-01-01T00:00:00Z", method="serac",
+        method_version=SeracTrainer.version, parameters=dict(draft.parameters), seed=seed,
+        base=base_record(manager.registry.model("atlas").base), training=record(data.training),
+        validation=record(data.validation), steps=draft.steps, figures=dict(draft.figures),
+        files={n: FileRecord(size_bytes=p.stat().st_size, sha256=sha256_file(p)) for n, p in draft.files.items()},
+        libraries={},
+    )  # fmt: skip
+    return register(manager, EditorPackage(manifest, draft.files), "import").reference
 
 
 def print_table(folder: Path, count: int, seed: int) -> None:

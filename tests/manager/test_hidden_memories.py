@@ -30,7 +30,7 @@ FAST = {"grace": {"steps": "30"}, "wise": {"steps": "12", "shard_size": "2", "ir
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """Atlas with GRACE and WISE in three versions each (France; Spain too; France forgotten, gold), and weight edits."""
+    """Atlas, GRACE and WISE in three versions each (France; Spain too; France forgotten, gold), and weight edits."""
     folder = tmp_path_factory.mktemp("hidden") / "home"
     with Manager.open(folder) as manager:
         manager.add_model("atlas", "demo:atlas")
@@ -120,7 +120,7 @@ def test_on_weights_that_it_was_not_made_on_it_is_refused_and_above_its_layer_th
     with pytest.raises(ConflictError, match=r"which lower@v1 changes and it was not made on") as refused:
         manager.apply("atlas", ["lower"])
     assert refused.value.exit_code == 4
-    model, tokenizer = manager.model("atlas").load()
+    model, _ = manager.model("atlas").load()
     assert model.routes([FRANCE.text])[0].package == "kb-grace@v2"
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from patchmgr.testing import MethodTestCase
 from patchmgr_wise import Wise
 
 
 class TestWise(MethodTestCase):
     method = Wise()
-    parameters = {"steps": 5}
+    parameters: ClassVar = {"steps": 5}
