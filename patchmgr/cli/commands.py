@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, str] = {
     "pull": "pull",
     "outdated": "outdated",
     "gc": "gc",
+    "forget": "forget",
     "fsck": "fsck",
     "verify": "verify",
     "du": "du",

@@ -37,6 +37,9 @@ def import_(
         typer.Option("--edits", metavar="FILE", help="Adapter: what it shall answer; it is measured on it."),
     ] = None,
     license: Annotated[str | None, typer.Option(metavar="SPDX", help="Adapter: its licence.")] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also a package that was forgotten here (`patchmgr forget`).")
+    ] = False,
     require: RequireOpt = None,
     device: DeviceOpt = "cpu",
     dtype: EditDtypeOpt = "auto",
@@ -61,7 +64,7 @@ def import_(
             if dry_run:
                 _show_preview(registry.check_import(path), json=json)
                 return
-            version = registry.import_package(path)
+            version = registry.import_package(path, again=again)
             if json:
                 render.emit_json({"reference": version.reference, "digest": version.digest})
             else:

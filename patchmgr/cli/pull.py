@@ -22,6 +22,9 @@ def pull(
     model: Annotated[
         str | None, typer.Option("--for", metavar="MODEL", help="Refuse it before the download if it is for another.")
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also a package that was forgotten here (`patchmgr forget`).")
+    ] = False,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
@@ -35,7 +38,7 @@ def pull(
       patchmgr pull "org/fact-fixes@>=2,<4" --for llama-7b
     """
     with manager(quiet=quiet) as registry:
-        done = registry.pull(reference, model=model)
+        done = registry.pull(reference, model=model, again=again)
     version = done.version
     if json:
         render.emit_json(

@@ -17,6 +17,7 @@ from patchmgr.errors import UsageError
 if TYPE_CHECKING:
     from patchmgr.manager.show import Edits, PackageView
     from patchmgr.package.manifest import MemoryRecord
+    from patchmgr_registry import ForgottenRecord
 
 _SHOWN_EDITS = 10
 
@@ -46,6 +47,10 @@ def show(
             _show_edits(registry.show_edits(reference, offset=offset, limit=limit), json=json, quiet=quiet)
         return
     with manager() as registry:
+        forgotten = registry.forgotten(reference)
+        if forgotten is not None:
+            _show_forgotten(forgotten, json=json)
+            return
         view = registry.show(reference)
     if json:
         render.emit_json(
@@ -62,6 +67,20 @@ def show(
         )
     else:
         render.emit(_text(view))
+
+
+def _show_forgotten(record: ForgottenRecord, *, json: bool) -> None:
+    if json:
+        render.emit_json({"forgotten": {"reference": record.reference, **asdict(record)}})
+        return
+    lines = [
+        ["package", f"{record.reference}  (forgotten: its texts and payload were erased)"],
+        ["digest", record.digest],
+        ["forgotten", f"{record.time} by {record.actor}"],
+        ["reason", record.reason],
+        ["was", f"{record.n_edits} edit(s) by {record.method}"],
+    ]
+    render.emit("\n".join(f"{name:<12}{value}" for name, value in lines))
 
 
 def _show_edits(found: Edits, *, json: bool, quiet: bool) -> None:

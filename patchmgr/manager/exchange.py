@@ -42,11 +42,11 @@ class Exchange:
 
         return adapter_files(self._manager, version)
 
-    def import_package(self, folder: Path) -> VersionRecord:
+    def import_package(self, folder: Path, *, again: bool = False) -> VersionRecord:
         """Take a package in from a folder; see :func:`patchmgr.manager.importing.import_package`."""
         from patchmgr.manager.importing import import_package
 
-        return import_package(self._manager, folder)
+        return import_package(self._manager, folder, again=again)
 
     def import_adapter(self, model: str, folder: Path, order: EditOrder) -> EditResult:
         """Make a package from a LoRA adapter; see :func:`patchmgr.manager.importing.import_adapter`."""

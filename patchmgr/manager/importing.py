@@ -61,16 +61,17 @@ def kind_of(folder: Path) -> str:
     )
 
 
-def import_package(manager: Manager, folder: Path) -> VersionRecord:
+def import_package(manager: Manager, folder: Path, *, again: bool = False) -> VersionRecord:
     """Take a package in under its own name and number, unless it is here already.
 
     Raises:
+        ForgottenError: it was forgotten, and ``again`` does not say to take it in all the same.
         IntegrityError: a byte is not what its digest says, or it is not signed as the setting ``signatures`` asks.
         ConflictError: the registry has other bytes under that name and number.
     """
     manifest = EditPackage.read(folder).manifest
     require_signatures(manager, [manifest], {manifest.digest: folder})
-    return adopt(manager, folder)
+    return adopt(manager, folder, again=again)
 
 
 def import_adapter(manager: Manager, model: str, folder: Path, order: EditOrder) -> EditResult:

@@ -14,6 +14,7 @@ from patchmgr.manager.changes import Changes
 from patchmgr.manager.exchange import Exchange
 from patchmgr.manager.progress import Progress, silent
 from patchmgr.manager.questions import Questions
+from patchmgr.manager.redacting import redacted
 from patchmgr.manager.remaking.verbs import Remaking
 from patchmgr.manager.settings import Settings, load_settings
 from patchmgr.manager.sharing.nearby import Nearby
@@ -82,7 +83,7 @@ class Manager(Changes, Exchange, Remaking, Sharing, Questions, Upkeep):
     def origin(self) -> Origin:
         """Who is at work, for the events."""
         words = ("patchmgr", *sys.argv[1:]) if Path(sys.argv[0]).name == "patchmgr" else ("python",)
-        return Origin.current(__version__, words, actor=self.settings.actor)
+        return Origin.current(__version__, redacted(words), actor=self.settings.actor)
 
     def model(self, name: str) -> ModelHandle:
         """One model, with the verbs that go with it.

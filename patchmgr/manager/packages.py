@@ -25,6 +25,7 @@ def register(
     objects: Sequence[EventObject] = (),
     *,
     cost: Sequence[Score] = (),
+    again: bool = False,
 ) -> VersionRecord:
     """Store a package under the name and number that its manifest says.
 
@@ -34,8 +35,10 @@ def register(
         action: what the event is called, such as ``edit``.
         objects: what else the event is about.
         cost: what making it took, kept beside its scores.
+        again: also when it was forgotten.
 
     Raises:
+        ForgottenError: it was forgotten.
         NumberTakenError: the package has that number already.
         FormatError: its arrays do not fit its manifest, or it is of a kind that is not known here.
         IntegrityError: its signature cannot be its own.
@@ -53,7 +56,7 @@ def register(
         manager.registry.blobs.put_bytes(signature.data)
     version = _version_record(manifest)
     with manager.registry.begin() as tx:
-        tx.add_version(version, requests, [score_record(score) for score in measured])
+        tx.add_version(version, requests, [score_record(score) for score in measured], again=again)
         for record in manifest.files.values():  # none was cleared away before this version needed it
             manager.registry.blobs.path(record.sha256)
         signed = () if signature is None else (signature.keep(manager, tx, manifest.digest),)
@@ -72,27 +75,46 @@ def register(
     return version
 
 
-def adopt(manager: Manager, folder: Path, action: str = "import", objects: Sequence[EventObject] = ()) -> VersionRecord:
+def adopt(
+    manager: Manager,
+    folder: Path,
+    action: str = "import",
+    objects: Sequence[EventObject] = (),
+    *,
+    again: bool = False,
+) -> VersionRecord:
     """Take a package from a folder into the registry with its signature, unless both are there already.
 
     Raises:
+        ForgottenError: it was forgotten, and ``again`` does not say to take it in all the same.
         NotFoundError: the folder holds no package.
         IntegrityError: a file is missing or is not what its digest says, or the signature cannot be that of the
             package, whoever made it.
         ConflictError: the registry has other bytes under that name and number.
     """
     package = EditPackage.read(folder)
-    known = manager.registry.version_by_digest(package.manifest.digest)
+    known = registered(manager, package.manifest.digest, again=again)
     if known is not None:
         keep_better(manager, package)
         return known
     try:
-        return register(manager, package, action, objects)
+        return register(manager, package, action, objects, again=again)
     except NumberTakenError as taken:
         raise ConflictError(
             f"{folder} is {package.manifest.reference}, and the registry has another package of that name and number",
             hint=f"the one here is sha256:{taken.digest[:12]}; they are different edits under one name",
         ) from None
+
+
+def registered(manager: Manager, digest: str, *, again: bool = False) -> VersionRecord | None:
+    """The version of a digest, None when it is not here; one that was forgotten is not here when it may come again.
+
+    Raises:
+        ForgottenError: it was forgotten, and may not.
+    """
+    if again and manager.registry.forgotten(digest):
+        return None
+    return manager.registry.version_by_digest(digest)
 
 
 def adopt_folders(manager: Manager, references: Sequence[str]) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from patchmgr.readers import Conversion
     from patchmgr.report.comparison import Comparison
     from patchmgr.report.contract import Report
-    from patchmgr_registry import Event, ModelRecord, PackageRecord
+    from patchmgr_registry import Event, ForgottenRecord, ModelRecord, PackageRecord
 
 
 class Questions:
@@ -174,6 +174,12 @@ class Questions:
         from patchmgr.manager.tags import tags
 
         return tags(self._manager, package)
+
+    def forgotten(self, reference: str) -> ForgottenRecord | None:
+        """What is known of a version that was erased; None: this names none."""
+        from patchmgr.manager.forget import find_forgotten
+
+        return find_forgotten(self._manager, reference)
 
     def show(self, reference: str) -> PackageView:
         """Everything known of one package version."""

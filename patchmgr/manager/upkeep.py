@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from patchmgr.manager.audit.trail import AuditReport
     from patchmgr.manager.du import DiskUsage
+    from patchmgr.manager.forget import Forgetting
     from patchmgr.manager.fsck.contract import Report as FsckReport
     from patchmgr.manager.gc import Cleared
     from patchmgr.manager.manager import Manager
@@ -62,6 +63,12 @@ class Upkeep:
         from patchmgr.manager.fsck.run import fsck
 
         return fsck(self._manager, full=full)
+
+    def forget(self, reference: str, *, reason: str, revert: bool = False, dry_run: bool = False) -> Forgetting:
+        """Erase a version's texts and payload; see :func:`patchmgr.manager.forget.forget`."""
+        from patchmgr.manager.forget import forget
+
+        return forget(self._manager, reference, reason=reason, revert=revert, dry_run=dry_run)
 
     def du(self, model: str | None = None) -> DiskUsage:
         """What everything takes on the disk; see :func:`patchmgr.manager.du.du`."""

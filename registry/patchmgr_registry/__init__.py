@@ -8,7 +8,7 @@ from __future__ import annotations
 from patchmgr_registry.blobs import BlobStore
 from patchmgr_registry.chain import ChainProblem, verify_chain
 from patchmgr_registry.clock import seconds_since, timestamp
-from patchmgr_registry.errors import NewerRegistryError, NumberTakenError
+from patchmgr_registry.errors import ForgottenError, NewerRegistryError, NumberTakenError
 from patchmgr_registry.event_filter import EventFilter
 from patchmgr_registry.events import Anchor, Event, EventObject, Origin
 from patchmgr_registry.found import FoundEdit, FoundMessage
@@ -19,6 +19,7 @@ from patchmgr_registry.records import (
     BaseRecord,
     EditorRecord,
     FileRecord,
+    ForgottenRecord,
     GenerationRecord,
     ModelRecord,
     PackageRecord,
@@ -47,6 +48,8 @@ __all__ = [
     "EventFilter",
     "EventObject",
     "FileRecord",
+    "ForgottenError",
+    "ForgottenRecord",
     "FoundEdit",
     "FoundMessage",
     "GenerationRecord",

@@ -4,6 +4,8 @@
 
     PatchmgrError
     ├── NewerRegistryError         1   the database was made by a newer patchmgr
+    ├── NotFoundError
+    │   └── ForgottenError         1   a version whose texts and payload were erased
     ├── ConflictError
     │   └── NumberTakenError       4   that version of the package or editor exists already
     └── IntegrityError
@@ -12,13 +14,31 @@
 
 from __future__ import annotations
 
-from patchmgr.errors import ConflictError, IntegrityError, PatchmgrError
+from typing import TYPE_CHECKING
+
+from patchmgr.errors import ConflictError, IntegrityError, NotFoundError, PatchmgrError
+
+if TYPE_CHECKING:
+    from patchmgr_registry.records import ForgottenRecord
 
 
 class NewerRegistryError(PatchmgrError):
     """The database was made by a newer patchmgr; this one would not understand it."""
 
     kind = "newer-registry"
+
+
+class ForgottenError(NotFoundError):
+    """That version was erased; ``record`` says by whom, when and why."""
+
+    kind = "forgotten"
+
+    def __init__(self, record: ForgottenRecord) -> None:
+        super().__init__(
+            f"{record.reference} was forgotten by {record.actor} at {record.time[:19]}Z: {record.reason}",
+            hint="it is not taken in again unless `patchmgr pull` or `import` is told so by --again",
+        )
+        self.record = record
 
 
 class NumberTakenError(ConflictError):

@@ -12,6 +12,7 @@ from patchmgr_registry.records import (
     BaseKey,
     BaseRecord,
     EditorRecord,
+    ForgottenRecord,
     GenerationRecord,
     ModelRecord,
     PackageRecord,
@@ -22,7 +23,7 @@ from patchmgr_registry.records import (
     VersionRecord,
 )
 from patchmgr_registry.reference import Reference
-from patchmgr_registry.rows import bases, editors, events, generations, names, scores, signatures, versions
+from patchmgr_registry.rows import bases, editors, events, forgotten, generations, names, scores, signatures, versions
 from patchmgr_registry.schema import generations as generations_table
 from patchmgr_registry.schema import scores as scores_table
 from patchmgr_registry.schema import versions as versions_table
@@ -77,8 +78,9 @@ class Reads(PagedReads):
             return versions.find_version(connection, wanted)
 
     def version_by_digest(self, digest: str) -> VersionRecord | None:
-        """The version with this whole digest, None when it is not registered."""
+        """The version with this whole digest, None when it is not registered; ForgottenError when it was erased."""
         with self._reading() as connection:
+            forgotten.refuse_forgotten(connection, versions_table.c.digest == digest)
             return next(iter(versions.read_versions(connection, versions_table.c.digest == digest)), None)
 
     def editors(self, name: str | None = None) -> tuple[EditorRecord, ...]:
@@ -116,6 +118,18 @@ class Reads(PagedReads):
         """Every score that was measured on a state."""
         with self._reading() as connection:
             return scores.read_scores(connection, scores_table.c.state_root == state_root)
+
+    def forgotten(self, digest: str | None = None) -> tuple[ForgottenRecord, ...]:
+        """Every version that was erased, by package and number; with a digest that one, if it was."""
+        with self._reading() as connection:
+            return forgotten.read_forgotten(
+                connection, *(() if digest is None else (versions_table.c.digest == digest,))
+            )
+
+    def same_edits(self, digest: str) -> tuple[str, ...]:
+        """The other versions that hold a request of a version, by name and number."""
+        with self._reading() as connection:
+            return forgotten.others_with_same_edits(connection, digest)
 
     def signature(self, digest: str) -> SignatureRecord | None:
         """The signature of a version known by its whole digest; None: it has none."""

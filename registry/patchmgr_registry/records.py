@@ -132,6 +132,25 @@ class VersionRecord(VersionSummary):
 
 
 @dataclass(frozen=True, slots=True)
+class ForgottenRecord:
+    """A version whose texts and payload were erased: what it was known by, and why it is gone."""
+
+    package: str
+    number: int
+    digest: str
+    method: str
+    n_edits: int
+    time: str
+    actor: str
+    reason: str
+
+    @property
+    def reference(self) -> str:
+        """How a user names it, such as ``fact-fixes@v3``."""
+        return f"{self.package}@v{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
 class SignatureRecord:
     """The signature of a version; its bytes lie in the blob store under ``sha256``."""
 

@@ -221,6 +221,16 @@ signatures = Table(
     Column("created", Text, nullable=False),
 )
 
+# Versions whose content was erased; their rows keep what they are known by.
+forgotten = Table(
+    "forgotten",
+    metadata,
+    Column("version_id", ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True),
+    Column("time", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
 remotes = Table(
     "remotes",
     metadata,

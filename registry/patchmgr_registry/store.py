@@ -121,6 +121,15 @@ class Registry(Reads):
                 raise
             raise fault from error
 
+    def scrub(self) -> None:
+        """Write the database anew, so that what was erased is in no byte of its files.
+
+        Raises:
+            BusyError: another process reads or writes it longer than the busy timeout; nothing is lost by that.
+        """
+        with self._connected() as connection:
+            self.dialect.scrub(connection)
+
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()

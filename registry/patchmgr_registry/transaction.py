@@ -25,7 +25,7 @@ from patchmgr_registry.records import (
     VersionRecord,
 )
 from patchmgr_registry.reference import Reference, check_tag
-from patchmgr_registry.rows import bases, editors, edits, events, names, signatures, versions
+from patchmgr_registry.rows import bases, editors, edits, events, forgotten, names, signatures, versions
 from patchmgr_registry.rows import scores as score_rows
 
 if TYPE_CHECKING:
@@ -99,17 +99,36 @@ class Transaction(GenerationWrites):
         bases.delete_model(self._connection, name)
 
     def add_version(
-        self, version: VersionRecord, requests: Sequence[EditRequest] = (), scores: Sequence[ScoreRecord] = ()
+        self,
+        version: VersionRecord,
+        requests: Sequence[EditRequest] = (),
+        scores: Sequence[ScoreRecord] = (),
+        *,
+        again: bool = False,
     ) -> None:
-        """Register a version whose blobs are stored.
+        """Register a version whose blobs are stored; one that was erased only when told so by ``again``.
 
         Raises:
+            ForgottenError: it was erased.
             NumberTakenError: the package has that number; the error knows the digest there and the next free number.
             ConflictError: a version of another name or number has that digest.
         """
-        row_id = versions.insert_version(self._connection, version)
+        row_id = versions.insert_version(self._connection, version, again=again)
         edits.insert_edits(self._connection, row_id, requests)
         score_rows.insert_scores(self._connection, row_id, scores)
+
+    def forget_version(self, digest: str, *, actor: str, reason: str) -> None:
+        """Erase a version's edits, files, scores, signature, tags, message and manifest; its name and digest stay.
+
+        Nothing of its words stays in the indices either; of their bytes in the file see :meth:`Registry.scrub`.
+
+        Raises:
+            NotFoundError: there is no such version.
+        """
+        row_id = versions.version_id(self._connection, digest)
+        self.dialect.begin_erasing(self._connection)
+        forgotten.insert_forgotten(self._connection, row_id, time=timestamp(), actor=actor, reason=reason)
+        self.dialect.rebuild_search(self._connection)
 
     def add_editor(self, editor: EditorRecord) -> None:
         """Register an editor whose blobs are stored.

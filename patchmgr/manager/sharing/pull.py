@@ -10,7 +10,7 @@ from patchmgr.durable import scratch_folder
 from patchmgr.errors import IntegrityError
 from patchmgr.hub.fetch import fetch_files
 from patchmgr.hub.reference import is_hub_reference
-from patchmgr.manager.packages import adopt
+from patchmgr.manager.packages import adopt, registered
 from patchmgr.manager.sharing.remote_package import RemotePackage, check_no_other, fetched, find_remote
 from patchmgr.manager.signing.ask import require_signatures
 from patchmgr.manager.signing.keep import keep_better
@@ -34,7 +34,9 @@ class Pulled:
     """The registry has had it before; nothing was downloaded."""
 
 
-def pull(manager: Manager, text: str, *, model: str | None = None, digest: str | None = None) -> Pulled:
+def pull(
+    manager: Manager, text: str, *, model: str | None = None, digest: str | None = None, again: bool = False
+) -> Pulled:
     """Take a version from the Hub into the registry, where it is not there already.
 
     Args:
@@ -42,8 +44,10 @@ def pull(manager: Manager, text: str, *, model: str | None = None, digest: str |
         text: such as ``org/fact-fixes@v3``.
         model: refuse a package that was not made for the base of this model, before it is downloaded.
         digest: refuse any other package, before it is downloaded.
+        again: also one that was forgotten.
 
     Raises:
+        ForgottenError: it was forgotten; nothing but its manifest is downloaded.
         UsageError: the text does not name a version on the Hub.
         NotFoundError: there is no such repository or version, or no access to it.
         BaseMismatchError: it was made for another base.
@@ -58,16 +62,16 @@ def pull(manager: Manager, text: str, *, model: str | None = None, digest: str |
         raise IntegrityError(f"{text} is another package than was looked at before", hint="run it again")
     if model is not None:
         stacks.check_base(remote.manifest, read_state(manager, model).fingerprint, model=model)
-    known = manager.registry.version_by_digest(remote.manifest.digest)
+    known = registered(manager, remote.manifest.digest, again=again)
     if known is not None:
         _keep_signature(manager, remote)
-        _remember(manager, remote)
+        _remember(manager, remote, event="remote-set")
         return Pulled(known, remote.snapshot.repo_id, remote.snapshot.commit, was_there=True)
     check_no_other(manager, remote)
     with fetched(manager, remote) as folder:
         require_signatures(manager, [remote.manifest], {remote.manifest.digest: folder})
-        version = adopt(manager, folder, "pull", [EventObject("remote", remote.place)])
-    _remember(manager, remote)
+        version = adopt(manager, folder, "pull", [EventObject("remote", remote.place)], again=again)
+    _remember(manager, remote)  # the event of pulling names it
     return Pulled(version, remote.snapshot.repo_id, remote.snapshot.commit, was_there=False)
 
 
@@ -88,10 +92,13 @@ def _keep_signature(manager: Manager, remote: RemotePackage) -> None:
         keep_better(manager, EditPackage.open_part(remote.manifest, {SIGNATURE: folder / SIGNATURE}))
 
 
-def _remember(manager: Manager, remote: RemotePackage) -> None:
+def _remember(manager: Manager, remote: RemotePackage, *, event: str | None = None) -> None:
     """Note where versions of a package come from, for `patchmgr outdated`; the first place stays."""
     name = remote.manifest.name
     if all(known.name != name for known in manager.registry.remotes()):
         with manager.registry.begin() as tx:
             tx.set_remote(name, f"hf://{remote.snapshot.repo_id}")
+            if event is not None:
+                what = EventObject("package", remote.manifest.reference, remote.manifest.digest)
+                tx.record_event(manager.origin, event, objects=[what, EventObject("remote", remote.place)])
             tx.commit()

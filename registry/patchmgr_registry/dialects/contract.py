@@ -80,6 +80,22 @@ class Dialect(ABC):
         """
 
     @abstractmethod
+    def begin_erasing(self, connection: Connection) -> None:
+        """Overwrite, from now on, what this connection deletes, where the database can."""
+
+    @abstractmethod
+    def rebuild_search(self, connection: Connection) -> None:
+        """Make the full-text indices anew from the rows there are, so that no word of others stays in them."""
+
+    @abstractmethod
+    def scrub(self, connection: Connection) -> None:
+        """Write the database's files anew without what was deleted.
+
+        Raises:
+            BusyError: somebody uses it meanwhile.
+        """
+
+    @abstractmethod
     def matches(self, words: Sequence[str], table: Table) -> ColumnElement[bool]:
         """The condition that a row's column ``words`` holds every one of these, or one that begins with it."""
 

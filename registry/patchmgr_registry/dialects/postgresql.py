@@ -91,6 +91,18 @@ class PostgreSQLDialect(Dialect):
         """No copy: a server's backups are its operator's."""
         return None
 
+    def begin_erasing(self, connection: Connection) -> None:
+        """Nothing: see :meth:`scrub`."""
+
+    def rebuild_search(self, connection: Connection) -> None:
+        """Nothing: its indices are written anew with their tables."""
+
+    def scrub(self, connection: Connection) -> None:
+        """The tables that hold words are written anew; the server's own log and its backups are its operator's."""
+        plain = connection.execution_options(isolation_level="AUTOCOMMIT")
+        for table in ("edits", "files", "scores", "signatures", "tags", "versions"):
+            plain.exec_driver_sql(f"VACUUM (FULL) {table}")
+
     def matches(self, words: Sequence[str], table: Table) -> ColumnElement[bool]:
         """See :meth:`Dialect.matches`."""
         simple: ColumnElement[str] = literal_column("'simple'")

@@ -144,6 +144,25 @@ class SQLiteDialect(Dialect):
             ) from error
         return copy
 
+    def begin_erasing(self, connection: Connection) -> None:
+        """See :meth:`Dialect.begin_erasing`."""
+        connection.exec_driver_sql("PRAGMA secure_delete = ON")
+
+    def rebuild_search(self, connection: Connection) -> None:
+        """FTS5 only notes what was deleted, and keeps its words until segments are merged."""
+        for index in (EDITS_SEARCH, VERSIONS_SEARCH):
+            connection.exec_driver_sql(f"INSERT INTO {index} ({index}) VALUES ('rebuild')")
+
+    def scrub(self, connection: Connection) -> None:
+        """Old pages lie in the free list, in the slack of pages, and in the log until it is cut off."""
+        connection.exec_driver_sql("VACUUM")
+        is_busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+        if is_busy:
+            raise BusyError(
+                f"another process reads the registry {self.place}, so its log could not be cut off",
+                hint="end that process, and run the command again",
+            )
+
     def matches(self, words: Sequence[str], table: Table) -> ColumnElement[bool]:
         """See :meth:`Dialect.matches`."""
         query = " ".join(f'"{word}"*' for word in words)

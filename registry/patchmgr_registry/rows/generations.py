@@ -11,6 +11,7 @@ from patchmgr.errors import BusyError, NotFoundError
 from patchmgr_registry.owner import Owner
 from patchmgr_registry.records import BaseKey, GenerationRecord
 from patchmgr_registry.rows.bases import model_id, read_model
+from patchmgr_registry.rows.forgotten import refuse_forgotten
 from patchmgr_registry.rows.versions import version_id
 from patchmgr_registry.schema import (
     bases,
@@ -134,6 +135,7 @@ def insert_generation(connection: Connection, record: GenerationRecord) -> Gener
         )
     )
     assert row.inserted_primary_key is not None
+    refuse_forgotten(connection, versions.c.digest.in_(record.packages))
     entries = [
         {
             "generation_id": row.inserted_primary_key[0],

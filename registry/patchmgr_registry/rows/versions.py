@@ -6,13 +6,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, fields
 from typing import Any, NoReturn
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
 from patchmgr.errors import ConflictError, NotFoundError, UsageError
 from patchmgr_registry.errors import NumberTakenError
 from patchmgr_registry.found import FoundMessage
 from patchmgr_registry.records import FileRecord, VersionRecord, VersionSummary
 from patchmgr_registry.reference import Reference, unknown
+from patchmgr_registry.rows.forgotten import REMEMBERED, delete_forgotten, read_forgotten, refuse_forgotten
 from patchmgr_registry.rows.text import from_text, to_text
 from patchmgr_registry.schema import files, packages, tags, versions
 from patchmgr_registry.words import words_of
@@ -26,6 +27,7 @@ _VERSION_IDS = select(versions.c.id).join_from(versions, packages)
 
 def read_versions(connection: Connection, *conditions: ColumnElement[bool]) -> tuple[VersionRecord, ...]:
     """The versions that meet every condition, by package and number."""
+    conditions = (*conditions, REMEMBERED)
     rows = connection.execute(_VERSIONS.where(*conditions).order_by(packages.c.name, versions.c.number)).all()
     of_version: dict[int, list[FileRecord]] = {row.id: [] for row in rows}
     if rows:
@@ -37,7 +39,9 @@ def read_versions(connection: Connection, *conditions: ColumnElement[bool]) -> t
 
 def read_summaries(connection: Connection, *conditions: ColumnElement[bool]) -> tuple[VersionSummary, ...]:
     """The same without manifests and files, which are most of what there is to read."""
-    rows = connection.execute(_SUMMARIES.where(*conditions).order_by(packages.c.name, versions.c.number)).all()
+    rows = connection.execute(
+        _SUMMARIES.where(*conditions, REMEMBERED).order_by(packages.c.name, versions.c.number)
+    ).all()
     return tuple(map(_summary, rows))
 
 
@@ -74,6 +78,7 @@ def search_messages(
 def read_latest(connection: Connection, limit: int | None) -> tuple[tuple[VersionSummary, int], ...]:
     """The newest version of every package by name, and how many versions the package has."""
     counts = select(versions.c.package_id, func.max(versions.c.number).label("newest"), func.count().label("n"))
+    counts = counts.where(REMEMBERED)
     if limit is not None:
         first = select(packages.c.id).order_by(packages.c.name).limit(limit).subquery()
         counts = counts.where(versions.c.package_id.in_(select(first.c.id)))
@@ -102,12 +107,16 @@ def find_version(connection: Connection, reference: Reference) -> VersionRecord:
         conditions.append(versions.c.number == reference.number)
     else:
         newest = select(func.max(versions.c.number)).join_from(versions, packages)
-        conditions.append(versions.c.number == newest.where(packages.c.name == reference.package).scalar_subquery())
+        conditions.append(
+            versions.c.number == newest.where(packages.c.name == reference.package, REMEMBERED).scalar_subquery()
+        )
     found = read_versions(connection, *conditions)
     if len(found) > 1:
         names = ", ".join(f"{version.reference} ({version.digest[:12]}…)" for version in found[:5])
         raise UsageError(f"{reference} could be any of {names}", hint="give more digits of the digest")
     if not found:
+        if reference.digest is not None or reference.number is not None:
+            refuse_forgotten(connection, *conditions)
         _explain_absence(connection, reference)
     return found[0]
 
@@ -126,8 +135,15 @@ def next_number(connection: Connection, package: str) -> int:
     return (connection.scalar(query) or 0) + 1
 
 
-def insert_version(connection: Connection, version: VersionRecord) -> int:
-    """Add a version with its files, and its package with the first of them; the key of its row."""
+def insert_version(connection: Connection, version: VersionRecord, *, again: bool = False) -> int:
+    """Add a version with its files, and its package with the first of them; the key of its row.
+
+    One that was erased comes to be known again with ``again``; otherwise ForgottenError.
+    """
+    if read_forgotten(connection, versions.c.digest == version.digest):
+        if not again:
+            refuse_forgotten(connection, versions.c.digest == version.digest)
+        return _remember(connection, version)
     name = version.package
     same = (packages.c.name == name) & (versions.c.number == version.number)
     for taken in connection.execute(_VERSIONS.where(same | (versions.c.digest == version.digest))):
@@ -138,14 +154,29 @@ def insert_version(connection: Connection, version: VersionRecord) -> int:
     package_id = connection.scalar(select(packages.c.id).where(packages.c.name == name))
     if package_id is None:
         package_id = _inserted(connection.execute(insert(packages).values(name=name, created=version.created)))
+    row_id = _inserted(connection.execute(insert(versions).values(package_id=package_id, **_values(version))))
+    _insert_files(connection, row_id, version.files)
+    return row_id
+
+
+def _remember(connection: Connection, version: VersionRecord) -> int:
+    row_id = version_id(connection, version.digest)
+    delete_forgotten(connection, row_id)
+    connection.execute(update(versions).where(versions.c.id == row_id).values(_values(version)))
+    _insert_files(connection, row_id, version.files)
+    return row_id
+
+
+def _values(version: VersionRecord) -> dict[str, Any]:
     values = asdict(version)
     del values["package"], values["files"]
-    values.update(package_id=package_id, parent_packages=to_text(version.parent_packages))
-    values["words"] = " ".join(words_of(version.message))
-    row_id = _inserted(connection.execute(insert(versions).values(values)))
-    if version.files:
-        connection.execute(insert(files), [{"version_id": row_id, **asdict(file)} for file in version.files])
-    return row_id
+    words = " ".join(words_of(version.message))
+    return {**values, "parent_packages": to_text(version.parent_packages), "words": words}
+
+
+def _insert_files(connection: Connection, row_id: int, records: Sequence[FileRecord]) -> None:
+    if records:
+        connection.execute(insert(files), [{"version_id": row_id, **asdict(file)} for file in records])
 
 
 def read_blob_digests(connection: Connection) -> frozenset[str]:
@@ -158,6 +189,7 @@ def _explain_absence(connection: Connection, reference: Reference) -> NoReturn:
         raise NotFoundError(f"no package version has a digest that begins with {reference.digest}")
     known = read_summaries(connection, *of_package(reference.package, limit=5))
     if not known:
+        refuse_forgotten(connection, packages.c.name == reference.package)
         raise unknown("package", reference.package, connection.scalars(select(packages.c.name)))
     numbers = ", ".join(f"v{version.number}" for version in known)
     if reference.tag is not None:
