@@ -6,8 +6,9 @@
 A training that was interrupted goes on from DIR; one that ended there is used as it is. Which facts are drawn, and how
 they are parted, is as in serac_atlas.py. Scores are means over groups of so many edits at once, each on the base with
 the change of its group: reliability, generalization, locality (neighbours and the subject's other facts, apart) under
-teacher forcing, as `patchmgr edit` stores them. Seconds are those of the method's computation alone, editor loaded from
-its files, models and requests in memory, without storing or measuring, on one thread.
+teacher forcing, as `patchmgr edit` stores them; probes that another edit of the group answers are left out. Seconds are
+those of the processor for the method's computation alone, on one thread: the editor is read from its files, model and
+requests are in memory, and nothing is stored or measured.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def measured(
     with tempfile.TemporaryDirectory() as folder:
         context = EditContext(ArtefactStore(Path(folder)), editor=editor)
         for at in range(0, len(requests) - size + 1, size):
-            group = requests[at : at + size]
+            group = apart(requests[at : at + size])
             start = time.process_time()
             payload = Mend().edit(base, group, Mend.parameters(**settings), context)
             seconds.append(time.process_time() - start)
@@ -108,6 +109,13 @@ def measured(
                     found.setdefault(score.metric, []).append(score.value)
     means = {name: round(statistics.fmean(found[name]), 4) for name in SHOWN if name in found}
     return {**means, "CPU s": round(statistics.median(seconds), 4)}
+
+
+def apart(group: Sequence[EditRequest]) -> list[EditRequest]:
+    """A group without the locality probes that another of its edits answers anew."""
+    edited = {text for request in group for text in (request.text, *request.rephrasings)}
+    kept = [tuple(probe for probe in request.locality if probe.prompt not in edited) for request in group]
+    return [request.model_copy(update={"locality": probes}) for request, probes in zip(group, kept, strict=True)]
 
 
 if __name__ == "__main__":
