@@ -160,4 +160,7 @@ def _clear_blobs(manager: Manager, *, dry_run: bool) -> tuple[int, int]:
                     count, size_bytes = count + 1, size_bytes + found.st_size
                     if not dry_run:
                         blobs.remove(sha256)
+        if count and not dry_run:
+            tx.record_event(manager.origin, "gc", objects=[EventObject("blobs", str(count))])
+            tx.commit()
     return count, size_bytes

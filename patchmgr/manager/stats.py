@@ -17,9 +17,10 @@ from patchmgr.errors import FormatError, NotFoundError, UsageError
 from patchmgr.manager.states import open_base, registered_fingerprint
 from patchmgr.methods.artefacts import ArtefactEntry, ArtefactStore
 from patchmgr.methods.contract import EditContext, Statistics, StatisticsOrder
-from patchmgr.methods.shared import Shared, SharedBase, is_digest, is_shared, read_shared, write_shared
+from patchmgr.methods.shared import Shared, SharedArtefact, SharedBase, is_digest, is_shared, read_shared, write_shared
 from patchmgr.ops.stack import state_root
 from patchmgr.readers.corpus import open_corpus
+from patchmgr_registry import EventObject
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
@@ -92,8 +93,11 @@ class Stats:
         loaded = load_model(base.folder, state_root(known), dtype=dtype, device=device)
         context = EditContext(self._store, corpus=order.corpus, progress=manager.progress)
         asked = StatisticsOrder(order.layers, order.tokens, order.seed, order.until, method, parameters)
+        before = {entry.sha256 for entry in self._store.entries()}
         with storing("the statistics"):
-            return tuple(kind.compute(loaded, asked, context))
+            made = tuple(kind.compute(loaded, asked, context))
+        self._record("stats-compute", [entry for entry in made if entry.sha256 not in before], model)
+        return made
 
     def list(self, model: str | None = None) -> tuple[KeptStatistics, ...]:
         """The statistics of a model's base, or all; NotFoundError when there is no such model."""
@@ -152,6 +156,7 @@ class Stats:
             with storing("the statistics"):
                 for artefact, file in zip(shared.artefacts, files, strict=True):
                     self._store.put_file(artefact.kind, artefact.key, file, artefact.notes)
+            self._record("stats-import", shared.artefacts, model)
         return shared
 
     def remove(self, digests: Sequence[str], *, dry_run: bool = False) -> tuple[ArtefactEntry, ...]:
@@ -160,7 +165,19 @@ class Stats:
         for entry in () if dry_run else entries:
             with storing("the statistics"):
                 self._store.remove(entry)
+        if not dry_run:
+            self._record("stats-remove", entries)
         return entries
+
+    def _record(self, action: str, entries: Sequence[ArtefactEntry | SharedArtefact], model: str | None = None) -> None:
+        """Note in the audit trail what became of statistics; nothing, where nothing did."""
+        objects = [EventObject("statistics", entry.kind, entry.sha256) for entry in entries]
+        if not objects:
+            return
+        about = [] if model is None else [EventObject("model", model)]
+        with self._manager.registry.begin() as tx:
+            tx.record_event(self._manager.origin, action, objects=[*about, *objects])
+            tx.commit()
 
     def _root(self, model: str) -> str:
         """The state root of a model's base."""
