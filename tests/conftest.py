@@ -51,7 +51,7 @@ def home(tmp_path_factory, monkeypatch):
     """An empty PATCHMGR_HOME, and no settings of whoever runs the tests."""
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("PATCHMGR_HOME", str(folder))
-    for name in ("DATABASE_URL", "LOAD_PLUGINS", "ACTOR", "AFTER_CHANGE", "SIGNATURES"):
+    for name in ("DATABASE_URL", "LOAD_PLUGINS", "ACTOR", "AFTER_CHANGE", "SIGNATURES", "BLOBS"):
         monkeypatch.delenv(f"PATCHMGR_{name}", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
     return folder

@@ -132,21 +132,26 @@ def _packages(manager: Manager, counter: _Counter, applied: set[str] | None) -> 
                 digests = [file.sha256 for file in version.files]
                 if version.digest in signatures:
                     digests.append(signatures[version.digest].sha256)
-                files = (blobs.root / sha256[:2] / sha256 for sha256 in digests)
+                files = map(blobs.local, digests)
                 yield counter.count("package", version.reference, files)
 
 
 def _editors(manager: Manager, counter: _Counter) -> Iterator[Usage]:
     blobs = manager.registry.blobs
     for editor in manager.registry.editors():
-        files = (blobs.root / file.sha256[:2] / file.sha256 for file in editor.files)
+        files = (blobs.local(file.sha256) for file in editor.files)
         yield counter.count("editor", editor.reference, files)
 
 
 def _others(manager: Manager, counter: _Counter) -> Iterator[Usage]:
     home, needed = manager.settings.home, manager.registry.blob_digests()
-    unused = [file for file in _files(manager.registry.blobs.root) if file.name not in needed]
-    yield counter.count("unused blobs", "", unused)
+    blobs = manager.registry.blobs
+    unused = [blob for blob in blobs.listing() if blob.sha256 not in needed]
+    local = counter.count("unused blobs", "", (*(blobs.local(blob.sha256) for blob in unused), *blobs.leftovers()))
+    if blobs.elsewhere:
+        size_bytes = sum(blob.size_bytes for blob in unused)
+        local = replace(local, n_files=len(unused), apparent_bytes=size_bytes, note=f"in {blobs.elsewhere}")
+    yield local
     yield counter.count("artefacts", "", _files(manager.settings.artefacts))
     yield counter.count("trainings", "", _files(manager.settings.trainings))
     yield counter.count("cache", "", (file for name in ("cache", "tmp") for file in _files(home / name)))

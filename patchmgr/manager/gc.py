@@ -151,15 +151,11 @@ def _clear_blobs(manager: Manager, *, dry_run: bool) -> tuple[int, int]:
     blobs, count, size_bytes = manager.registry.blobs, 0, 0
     with manager.registry.begin() as tx:
         needed = tx.blob_digests()
-        for sha256 in blobs:
-            if sha256 in needed:
-                continue
-            with contextlib.suppress(OSError):
-                found = blobs.path(sha256).stat()
-                if time.time() - found.st_mtime > YOUNG_BLOB_S:
-                    count, size_bytes = count + 1, size_bytes + found.st_size
-                    if not dry_run:
-                        blobs.remove(sha256)
+        for blob in blobs.listing():
+            if blob.sha256 not in needed and time.time() - blob.stored > YOUNG_BLOB_S:
+                count, size_bytes = count + 1, size_bytes + blob.size_bytes
+                if not dry_run:
+                    blobs.remove(blob.sha256)
         if count and not dry_run:
             tx.record_event(manager.origin, "gc", objects=[EventObject("blobs", str(count))])
             tx.commit()

@@ -53,7 +53,9 @@ class Manager(Changes, Exchange, Remaking, Sharing, Questions, Upkeep):
             PatchmgrError: the settings or the registry cannot be used; the message says why.
         """
         settings = load_settings(home=home)
-        return cls(settings, Registry.open(settings.home, settings.database_url), progress=progress)
+        return cls(
+            settings, Registry.open(settings.home, settings.database_url, blobs=settings.blobs), progress=progress
+        )
 
     @cached_property
     def plugins(self) -> Plugins:

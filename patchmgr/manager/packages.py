@@ -58,7 +58,7 @@ def register(
     with manager.registry.begin() as tx:
         tx.add_version(version, requests, [score_record(score) for score in measured], again=again)
         for record in manifest.files.values():  # none was cleared away before this version needed it
-            manager.registry.blobs.path(record.sha256)
+            manager.registry.blobs.check(record.sha256)
         signed = () if signature is None else (signature.keep(manager, tx, manifest.digest),)
         tx.record_event(
             manager.origin,

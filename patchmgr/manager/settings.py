@@ -15,7 +15,7 @@ from patchmgr.errors import UsageError
 from patchmgr.manager.change_hook import ChangeHook, hooks_of_variable, parse_hooks, refuse_hooks
 from patchmgr.manager.toml_text import parse_toml
 
-KNOWN = ("home", "database_url", "actor", "after_change", "signatures")
+KNOWN = ("home", "database_url", "actor", "after_change", "signatures", "blobs")
 
 Signatures = Literal["any", "trusted"]
 """``any``: packages need no signature · ``trusted``: each must be signed by somebody on the trust list."""
@@ -33,6 +33,9 @@ class Settings:
     """What is called after a change, in this order."""
     signatures: Signatures = "any"
     """What is asked of the signatures of packages before they are put on a model."""
+
+    blobs: str | None = None
+    """Where the bytes of packages are kept, ``s3://BUCKET/PREFIX``; None: in the home."""
 
     @property
     def trust(self) -> Path:
@@ -84,6 +87,7 @@ def load_settings(*, home: Path | None = None) -> Settings:
         actor=merged.get("actor") or _user(),
         after_change=merged.get("after_change", ()),
         signatures=signatures,
+        blobs=merged.get("blobs"),
     )
 
 

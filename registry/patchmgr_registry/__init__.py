@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from patchmgr_registry.blobs import BlobStore
+from patchmgr_registry.blobs import BlobStore, FolderBlobs
 from patchmgr_registry.chain import ChainProblem, verify_chain
 from patchmgr_registry.clock import seconds_since, timestamp
 from patchmgr_registry.errors import ForgottenError, NewerRegistryError, NumberTakenError
@@ -48,6 +48,7 @@ __all__ = [
     "EventFilter",
     "EventObject",
     "FileRecord",
+    "FolderBlobs",
     "ForgottenError",
     "ForgottenRecord",
     "FoundEdit",

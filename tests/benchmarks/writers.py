@@ -23,9 +23,11 @@ def measure(name: str, writers: int, seconds: float) -> bool:
         prepare(Path(folder), writers)
         tally = write_together(Path(folder), writers, seconds)
     n_commands = sum(tally.ended.values())
+    n_else = n_commands - tally.ended["0"] - tally.ended["7"]
     print(
         f"{name:<12}{writers:>8}{tally.seconds:>9.0f}{n_commands:>10}{tally.ended['0']:>8}{tally.ended['7']:>8}"
-        f"{n_commands - tally.ended['0'] - tally.ended['7']:>8}{tally.rate:>10.1f}{tally.slowest_s:>11.2f}{tally.n_events:>9}",
+        f"{n_else:>8}{tally.rate:>10.1f}"
+        f"{tally.slowest_s:>11.2f}{tally.n_events:>9}",
         flush=True,
     )
     for text in tally.odd[:10]:

@@ -9,11 +9,13 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from checkpoints import EDITABLE, make_checkpoint, make_package
 from patchmgr.errors import PatchmgrError
 from patchmgr.manager.manager import Manager
+from patchmgr.manager.packages import adopt
 
 SHARED = "shared"
 """The package whose tags and the model whose generations all writers fight over."""
@@ -80,9 +82,9 @@ def _check(manager: Manager, number: int, told: dict[str, list[list[str]]]) -> N
     """The chain has what a writer was told of, in that order and no more; and so have the rows."""
     actor = f"writer-{number}"
     events = [event for event in manager.registry.events() if event.actor == actor]
-    assert [[event.action, event.objects[-1 if event.action == "tag" else 0].name] for event in events] == told[
-        "changes"
-    ]
+    found = [[event.action, event.objects[-1 if event.action == "tag" else 0].name] for event in events]
+    first = next((pair for pair in zip_longest(found, told["changes"]) if pair[0] != pair[1]), None)
+    assert first is None, f"{actor}: the chain has {first[0]} where the writer was told of {first[1]}"
     assert {tag for tag in manager.registry.tags(SHARED) if tag.startswith(f"{actor}.")} == set(told["tags"])
     (status,) = manager.status(f"m{number}")
     assert [package.reference for package in status.stack] == told["stack"]
@@ -97,6 +99,7 @@ class _Writer:
         self.changes: list[tuple[str, str]] = []
         self.tags: list[str] = []
         self.stack: list[str] = []
+        self.known = False
 
     def command(self) -> Callable[[Manager], None]:
         return self.chance.choice([self.tag, self.tag, self.move, self.untag, self.change, self.roll])
@@ -121,21 +124,22 @@ class _Writer:
 
     def change(self, manager: Manager) -> None:
         model, package = f"m{self.number}", f"p{self.number}"
-        known = [found.name for found in manager.registry.packages()]
-        if self.stack:
+        if not self.known:
+            adopt(manager, self.folder / package)
+            self.known = True
+            self.changes.append(("import", f"{package}@v1"))
+        elif self.stack:
             manager.revert(model, [package])
             self.stack = []
             self.changes.append(("revert", model))
         else:
-            manager.apply(model, [package if package in known else str(self.folder / package)])
+            manager.apply(model, [package])
             self.stack = [f"{package}@v1"]
-            if package not in known:
-                self.changes.append(("import", f"{package}@v1"))
             self.changes.append(("apply", model))
 
     def roll(self, manager: Manager) -> None:
-        manager.rollback(SHARED, self.chance.randrange(2))
-        self.changes.append(("rollback", SHARED))
+        if manager.rollback(SHARED, self.chance.randrange(2)).changed:
+            self.changes.append(("rollback", SHARED))
 
 
 def _start(folder: Path, number: int, seconds: float) -> int:

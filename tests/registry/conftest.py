@@ -27,6 +27,7 @@ from patchmgr_registry import (
     VersionRecord,
     timestamp,
 )
+from s3_server import s3_bucket, s3_endpoint  # noqa: F401  # fixtures
 
 
 def digest_of(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The blob store."""
+"""The blob store in a folder."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 
 from patchmgr.canonical import sha256_hex
 from patchmgr.errors import IntegrityError, NotFoundError, StorageError
-from patchmgr_registry import BlobStore
-from patchmgr_registry import blobs as blobs_module
+from patchmgr_registry import FolderBlobs
+from patchmgr_registry.blobs import folder as folder_module
 
 DATA = bytes(range(256)) * 40
 DIGEST = sha256_hex(DATA)
@@ -22,7 +22,7 @@ DIGEST = sha256_hex(DATA)
 
 @pytest.fixture
 def store(tmp_path):
-    return BlobStore(tmp_path / "blobs" / "sha256")
+    return FolderBlobs(tmp_path / "blobs" / "sha256")
 
 
 @pytest.fixture
@@ -113,10 +113,10 @@ def test_leftovers_of_killed_processes_are_removed_once_they_are_old(store):
 
 def test_a_blob_is_synced_before_it_gets_its_name(store, monkeypatch):
     order = []
-    real_fsync, real_replace = os.fsync, blobs_module.Path.replace
+    real_fsync, real_replace = os.fsync, folder_module.Path.replace
     monkeypatch.setattr(os, "fsync", lambda descriptor: (order.append("sync"), real_fsync(descriptor)))
     monkeypatch.setattr(
-        blobs_module.Path, "replace", lambda path, target: (order.append("rename"), real_replace(path, target))[1]
+        folder_module.Path, "replace", lambda path, target: (order.append("rename"), real_replace(path, target))[1]
     )
     store.put_bytes(DATA)
     assert order[:3] == ["sync", "rename", "sync"]
@@ -135,9 +135,9 @@ DISK_FULL = """
 import resource, sys
 from pathlib import Path
 from patchmgr.errors import StorageError
-from patchmgr_registry import BlobStore
+from patchmgr_registry import FolderBlobs
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-store = BlobStore(Path(sys.argv[1]))
+store = FolderBlobs(Path(sys.argv[1]))
 store.put_bytes(b"small enough")
 for put, value in ((store.put_bytes, b"x" * 5000), (store.put_file, Path(sys.argv[2]))):
     try:
@@ -159,4 +159,4 @@ def test_a_full_disk_is_a_storage_error_and_leaves_nothing(store, source):
 def test_a_place_that_is_no_folder_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageError, match="a file stands where a folder must be"):
-        BlobStore(tmp_path / "file" / "sha256").put_bytes(DATA)
+        FolderBlobs(tmp_path / "file" / "sha256").put_bytes(DATA)

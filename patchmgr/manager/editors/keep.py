@@ -171,7 +171,7 @@ def register(
     with manager.registry.begin() as tx:
         tx.add_editor(record)
         for file in manifest.files.values():  # none was cleared away before this editor needed it
-            manager.registry.blobs.path(file.sha256)
+            manager.registry.blobs.check(file.sha256)
         tx.record_event(manager.origin, action, objects=objects, scores=figures)
         tx.commit()
     return record

@@ -69,7 +69,8 @@ def check_blobs(inspection: Inspection) -> Iterator[Problem]:
         yield from twice(_look_at_blob, inspection, sha256, names)
         inspection.meter.finish(sizes[sha256])
     needed = owners.keys() | inspection.manager.registry.blob_digests()
-    for path in (*(blobs.path(sha256) for sha256 in blobs if sha256 not in needed), *blobs.root.glob("incoming/*")):
+    inspection.garbage_bytes += sum(blob.size_bytes for blob in blobs.listing() if blob.sha256 not in needed)
+    for path in blobs.leftovers():
         with contextlib.suppress(OSError):
             inspection.garbage_bytes += path.stat().st_size
 

@@ -31,7 +31,7 @@ class Kept:
         """Give a version this signature, whose blob is stored; what the event says of it."""
         sha256 = sha256_hex(self.data)
         tx.set_signature(digest, SignatureRecord(sha256, len(self.data), timestamp()))
-        manager.registry.blobs.path(sha256)  # it was not cleared away before this version needed it
+        manager.registry.blobs.check(sha256)  # it was not cleared away before this version needed it
         return EventObject("signature", str(self.signer), sha256)
 
 
