@@ -46,6 +46,8 @@ COMMANDS: Mapping[str, str] = {
     "pull": "pull",
     "outdated": "outdated",
     "gc": "gc",
+    "backup": "backup",
+    "restore": "restore",
     "forget": "forget",
     "fsck": "fsck",
     "verify": "verify",

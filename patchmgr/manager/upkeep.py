@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from patchmgr.manager.audit.trail import AuditReport
+    from patchmgr.manager.backup.make import Backup
     from patchmgr.manager.du import DiskUsage
     from patchmgr.manager.forget import Forgetting
     from patchmgr.manager.fsck.contract import Report as FsckReport
@@ -63,6 +64,12 @@ class Upkeep:
         from patchmgr.manager.fsck.run import fsck
 
         return fsck(self._manager, full=full)
+
+    def backup(self, place: Path, *, artefacts: bool = False, dry_run: bool = False) -> Backup:
+        """Copy the whole registry; see :func:`patchmgr.manager.backup.make.backup`."""
+        from patchmgr.manager.backup.make import backup
+
+        return backup(self._manager, place, artefacts=artefacts, dry_run=dry_run)
 
     def forget(self, reference: str, *, reason: str, revert: bool = False, dry_run: bool = False) -> Forgetting:
         """Erase a version's texts and payload; see :func:`patchmgr.manager.forget.forget`."""

@@ -70,6 +70,10 @@ class Transaction(GenerationWrites):
         """Note where the files of a base lie now; NotFoundError when it is not registered."""
         bases.move_base(self._connection, key, folder)
 
+    def move_folders(self, before: str, after: str) -> None:
+        """Note that a home lies elsewhere: folders of generations and bases in it are named by their new paths."""
+        bases.move_folders(self._connection, before, after)
+
     def remove_base(self, key: BaseKey) -> None:
         """Forget a base; ConflictError while a model stands on it."""
         bases.delete_base(self._connection, key)

@@ -51,7 +51,11 @@ def _revision(connection: Connection, dialect: Dialect) -> str | None:
     revision: str | None = connection.exec_driver_sql(
         f"SELECT version_num FROM {patchmgr_migrations.VERSION_TABLE}"
     ).scalar()
-    if revision is not None and revision not in patchmgr_migrations.REVISIONS:
+    if revision is None:
+        raise IntegrityError(
+            f"the registry {dialect.place} does not say which revision it has", hint="`patchmgr restore` a backup"
+        )
+    if revision not in patchmgr_migrations.REVISIONS:
         raise NewerRegistryError(
             f"the registry {dialect.place} has revision {revision}, this patchmgr knows {patchmgr_migrations.HEAD}",
             hint="upgrade patchmgr",

@@ -80,6 +80,15 @@ class Dialect(ABC):
         """
 
     @abstractmethod
+    def copy_to(self, target: Path) -> None:
+        """Copy the database, as one moment sees it, into a new SQLite file.
+
+        Raises:
+            UsageError: a server's own tools do that; says which.
+            StorageError: there is no room for the copy.
+        """
+
+    @abstractmethod
     def begin_erasing(self, connection: Connection) -> None:
         """Overwrite, from now on, what this connection deletes, where the database can."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import ColumnElement, Connection, Engine, Table, create_engine, func, literal_column, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from patchmgr.errors import BusyError, IntegrityError, PatchmgrError, StorageError
+from patchmgr.errors import BusyError, IntegrityError, PatchmgrError, StorageError, UsageError
 from patchmgr_migrations.triggers import expected_triggers
 from patchmgr_registry.dialects.contract import Dialect
 from patchmgr_registry.schema import ONE_PENDING, pending_index
@@ -90,6 +90,13 @@ class PostgreSQLDialect(Dialect):
     def back_up(self, label: str) -> Path | None:
         """No copy: a server's backups are its operator's."""
         return None
+
+    def copy_to(self, target: Path) -> None:
+        """See :meth:`Dialect.copy_to`."""
+        raise UsageError(
+            f"the registry {self.place} is on a server",
+            hint="copy it by `pg_dump` and after it the blobs, as docs/operators.md says",
+        )
 
     def begin_erasing(self, connection: Connection) -> None:
         """Nothing: see :meth:`scrub`."""

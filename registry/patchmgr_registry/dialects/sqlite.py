@@ -21,7 +21,8 @@ from patchmgr_registry.dialects.contract import Dialect
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_MISMATCH})
 _ODD = ("no such table", "no such column", "Could not decode to UTF-8", "malformed", "vtable constructor failed")
-"""How SQLite begins to say that a database of the right revision is not what that revision made."""
+_ODD_WITHIN = ("constraint failed: events", " already exists", "duplicate column name")
+"""How SQLite says that a database of the right revision is not what that revision made."""
 _STORAGE = frozenset(
     {
         sqlite3.SQLITE_FULL,
@@ -130,19 +131,23 @@ class SQLiteDialect(Dialect):
         """Copy by SQLite's backup interface, which takes in what still lies in the write-ahead log."""
         moment = timestamp().replace("-", "").replace(":", "").partition(".")[0]
         copy = self.file.with_name(f"{self.file.name}.{label}-{moment}Z")
-        unfinished = copy.with_name(f"{copy.name}.part")
+        self.copy_to(copy)
+        return copy
+
+    def copy_to(self, target: Path) -> None:
+        """See :meth:`Dialect.copy_to`."""
+        unfinished = target.with_name(f"{target.name}.part")
         try:
-            with closing(sqlite3.connect(self.file)) as source, closing(sqlite3.connect(unfinished)) as target:
-                source.backup(target)
-                target.execute("PRAGMA journal_mode = DELETE")  # one file, with no log beside it
-            unfinished.replace(copy)
+            with closing(sqlite3.connect(self.file)) as source, closing(sqlite3.connect(unfinished)) as copy:
+                source.backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")  # one file, with no log beside it
+            unfinished.replace(target)
         except (sqlite3.Error, OSError) as error:
             unfinished.unlink(missing_ok=True)
             raise StorageError(
-                f"cannot copy the registry to {copy} before upgrading it: {error}",
+                f"cannot copy the registry to {target}: {error}",
                 hint="free space or mend the permissions; nothing was changed",
             ) from error
-        return copy
 
     def begin_erasing(self, connection: Connection) -> None:
         """See :meth:`Dialect.begin_erasing`."""
@@ -176,7 +181,7 @@ class SQLiteDialect(Dialect):
         if code in _BUSY:
             return BusyError(f"another process is writing to the registry {self.place}", hint="try again in a moment")
         said = str(error.orig)
-        if code in _DAMAGED or said.startswith(_ODD) or "constraint failed: events" in said:
+        if code in _DAMAGED or said.startswith(_ODD) or any(words in said for words in _ODD_WITHIN):
             return IntegrityError(
                 f"the registry {self.place} is damaged or no SQLite database: {error.orig}",
                 hint="`patchmgr restore` a backup, or bring back a copy of it such as registry.db.before-… beside it",

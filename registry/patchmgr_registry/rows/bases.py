@@ -11,7 +11,7 @@ from patchmgr.errors import ConflictError, NotFoundError
 from patchmgr_registry.records import BaseKey, BaseRecord, ModelRecord, TensorRecord
 from patchmgr_registry.reference import unknown
 from patchmgr_registry.rows.text import from_text, to_text
-from patchmgr_registry.schema import bases, models, tensors
+from patchmgr_registry.schema import bases, generations, models, tensors
 
 _MODELS = select(
     models.c.id.label("model_id"),
@@ -162,3 +162,14 @@ def _base(row: Row[Any]) -> BaseRecord:
 
 def _model(row: Row[Any]) -> ModelRecord:
     return ModelRecord(name=row.name, base=_base(row), generation=row.generation, created=row.model_created)
+
+
+def move_folders(connection: Connection, before: str, after: str) -> None:
+    """Name what lies in one folder by its place in another."""
+    inside = before.rstrip("/") + "/"
+    for table in (generations, bases):
+        rows = connection.execute(select(table.c.id, table.c.folder).where(table.c.folder.is_not(None))).all()
+        for row in rows:
+            if row.folder.startswith(inside):
+                moved = after.rstrip("/") + "/" + row.folder.removeprefix(inside)
+                connection.execute(update(table).where(table.c.id == row.id).values(folder=moved))
