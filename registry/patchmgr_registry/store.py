@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from patchmgr.errors import IntegrityError, UsageError
-from patchmgr_registry.blobs import BlobStore
+from patchmgr_registry.blobs import BlobStore, blob_store
 from patchmgr_registry.decoding import RESTORE, decoding
 from patchmgr_registry.dialects import Dialect, dialect_of
 from patchmgr_registry.reads import Reads
@@ -38,16 +38,24 @@ class Registry(Reads):
         self._pid = os.getpid()
 
     @classmethod
-    def open(cls, home: Path, url: str | None = None, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Registry:
+    def open(
+        cls,
+        home: Path,
+        url: str | None = None,
+        *,
+        blobs: str | None = None,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+    ) -> Registry:
         """The registry in a folder, made when there is none and upgraded when it is older than this program.
 
         Args:
             home: holds the blobs, and the database unless ``url`` names another.
             url: a database for SQLAlchemy.
+            blobs: where the blobs are kept instead, ``s3://BUCKET/PREFIX``.
             busy_timeout_s: how long to wait for another writer.
 
         Raises:
-            UsageError: the URL cannot be read or its kind of database is not supported.
+            UsageError: the URL cannot be read, or its kind of database or place of blobs is not supported.
             NewerRegistryError: a newer patchmgr made the database.
             IntegrityError: the database is damaged, or is not a registry.
             BusyError: another process holds it longer than the busy timeout.
@@ -55,7 +63,7 @@ class Registry(Reads):
         """
         place = url or URL.create("sqlite", database=str(home / DATABASE_FILE))
         dialect = dialect_of(place, busy_timeout_s=busy_timeout_s)
-        registry = cls(dialect, dialect.engine(), BlobStore(home / "blobs" / "sha256"))
+        registry = cls(dialect, dialect.engine(), blob_store(home, blobs))
         try:
             with registry._connected() as connection:
                 bring_up_to_date(connection, dialect)
