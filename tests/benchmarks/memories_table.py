@@ -6,9 +6,10 @@
 Each fact is edited on what the ones before left: a memory gets its next version, a weight method another package on the
 model. With ``--together`` a memory gets all facts in one order, one after another, which comes to the same entries and
 is faster: no memory here depends on how its edits were split into versions, but for the last bits of trained values. At
-the end all facts are measured on the final state by ``patchmgr evaluate``. The facts are the first of those
-that ``serac_atlas.py --seed S`` holds out, so that no editor that was trained with that seed has seen their subjects.
-Results lie in DIR, a file for each method, so that an interrupted run goes on; ``--print`` only prints.
+the end all facts are measured on the final state by ``patchmgr evaluate``, locality without probes that another of the
+facts edits. The facts are the first of those that ``serac_atlas.py --seed S`` holds out, so that no editor that was
+trained with that seed has seen their subjects. Results lie in DIR, a file for each method, so that an interrupted run
+goes on; ``--print`` only prints.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     given.results.mkdir(parents=True, exist_ok=True)
-    requests = split(given.seed)[1][: given.count]
+    requests = apart(split(given.seed)[1][: given.count])
     for method in given.method or METHODS:
         kept = given.results / f"{method}.{given.count}.{given.seed}.json"
         if given.print or kept.exists() or (method == "serac" and given.serac is None):
@@ -108,6 +109,15 @@ def run(
     print(f"{method}: {time.perf_counter() - start:.0f} s", flush=True)
     named = {f"{metric} {protocol}": value for (metric, protocol), value in measured.items()}
     return {"method": method, "parameters": parameters, "seconds": seconds / len(requests), "scores": named}
+
+
+def apart(requests: Sequence[EditRequest]) -> list[EditRequest]:
+    """The requests without locality probes that another of them edits: what these say shall not stay."""
+    edited = {text for request in requests for text in (request.text, *request.rephrasings)}
+    return [
+        request.model_copy(update={"locality": tuple(p for p in request.locality if p.prompt not in edited)})
+        for request in requests
+    ]
 
 
 def registered(manager: Manager, work: Path, seed: int) -> str:

@@ -7,8 +7,10 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 import patchmgr
 from patchmgr.demo.edits import edit_request
@@ -200,3 +202,13 @@ def test_a_wise_shard_that_lost_an_edit_is_what_it_would_be_without_it(manager):
     found = [open_version(manager, manager.registry.version(name)).files for name in ("w@v2", "never@v1")]
     shards = [files["memory/shards.safetensors"].read_bytes() for files in found]
     assert shards[0] == shards[1]
+
+
+def test_edits_come_to_the_same_codebook_in_one_version_or_in_several(manager):
+    manager.edit("atlas", EditOrder("together", "grace", (FRANCE, SPAIN), parameters=FAST["grace"]))
+    arrays = [
+        load_file(open_version(manager, manager.registry.version(name)).files["memory/codebook.safetensors"])
+        for name in ("together", "kb-grace@v2")
+    ]
+    for name, ours in arrays[0].items():
+        assert np.allclose(ours, arrays[1][name], atol=1e-2), name
