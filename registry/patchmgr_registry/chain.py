@@ -121,9 +121,9 @@ def _diagnose(
     """
     place, behind = walked.place, _look_behind(walked, event, rest)
     n_rows = walked.place + len(behind.hashes)
-    if head and place > head.sequence:
-        return _inserted_behind(head)
     true_number = _true_number(walked, event, max([n_rows, head.sequence if head else 0, *noted]))
+    if head and place > head.sequence and (true_number is None or true_number >= place):
+        return _inserted_behind(head)
     if behind.next_place is not None:
         return _displaced(walked, event, true_number, behind, behind.next_place)
     if true_number == place:

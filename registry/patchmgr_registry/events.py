@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from patchmgr.canonical import sha256_json
@@ -104,13 +104,20 @@ class Event:
             ValueError: a field lacks, is surplus or is of another type; whether the hash is right is not looked at.
         """
         try:
-            event = cls(**{**value, "objects": tuple(EventObject(**thing) for thing in value["objects"])})
-            event = replace(event, command=tuple(value["command"]), scores=tuple(map(dict, value["scores"])))
+            lists = (value["command"], value["objects"], value["scores"])
+            objects = tuple(EventObject(**thing) for thing in lists[1])
+            event = cls(**{**value, "command": tuple(lists[0]), "objects": objects, "scores": tuple(lists[2])})
             told = (event.time, event.actor, event.host, event.program_version, event.action, event.result)
-            texts = (*told, event.previous_sha256, event.sha256, *event.command)
-            named = [text for thing in event.objects for text in (thing.kind, thing.name, thing.digest or "")]
-            is_sound = type(event.sequence) is int and all(isinstance(text, str) for text in (*texts, *named))
-            if is_sound and event.to_json() == value:
+            texts = [*told, event.previous_sha256, event.sha256, *event.command]
+            for thing in objects:
+                texts += (thing.kind, thing.name, thing.digest or "")
+            if (
+                type(event.sequence) is int
+                and all(type(item) is list for item in lists)
+                and all(type(text) is str for text in texts)
+                and all(len(thing) == len(EventObject.__slots__) for thing in lists[1])
+                and all(type(score) is dict for score in lists[2])
+            ):
                 return event
         except (TypeError, KeyError, ValueError, AttributeError):
             pass

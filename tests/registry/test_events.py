@@ -240,3 +240,18 @@ def test_verification_finds_what_was_done_past_the_triggers(chained, statement, 
     assert (problem.kind, problem.sequence) == (kind, sequence)
     assert f"event {sequence} " in problem.message
     assert problem.kind in problem.message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sequence": True}, {"sequence": "7"}, {"surplus": 1}, {"command": "ab"}, {"scores": [[["a", 1]]]},
+        {"objects": [{"kind": "model", "name": "a"}]}, {"objects": [{"kind": "model", "name": 1, "digest": None}]},
+        {"objects": {}}, {"actor": None}, {"scores": {}},
+    ],
+)  # fmt: skip
+def test_what_is_not_written_as_events_are_is_no_event(chained, change):
+    value = chained.events()[-1].to_json()
+    assert Event.from_json(value) == chained.events()[-1]
+    with pytest.raises(ValueError, match="not written as events are"):
+        Event.from_json({**value, **change})
