@@ -113,7 +113,8 @@ class Plugins:
 def load_plugins() -> Plugins:
     """Load what patchmgr brings and every plugin of the entry-point group.
 
-    ``PATCHMGR_LOAD_PLUGINS`` limits the latter to a comma-separated list of names.
+    ``PATCHMGR_LOAD_PLUGINS`` limits the latter to a comma-separated list of names, each with ``==`` and a version where
+    no other shall be loaded.
     """
     manager = _new_manager()
     known: dict[str, dict[str, Any]] = {kind: {} for kind in _KINDS}
@@ -174,15 +175,27 @@ def _new_manager() -> pluggy.PluginManager:
 
 def _load_all(admit: Callable[[object, str], None]) -> tuple[PluginReport, ...]:
     limit = os.environ.get(LIMIT_VARIABLE)
-    allowed = None if limit is None else {name.strip() for name in limit.split(",")}
+    allowed = None if limit is None else dict(_wanted(part) for part in limit.split(","))
     points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
     return tuple(_load(point, allowed, admit) for point in points)
 
 
-def _load(point: EntryPoint, allowed: set[str] | None, admit: Callable[[object, str], None]) -> PluginReport:
+def _wanted(part: str) -> tuple[str, str | None]:
+    """Name and version of ``rome`` or ``rome==0.1.0``; None: any version."""
+    name, pinned, version = part.partition("==")
+    return name.strip(), version.strip() if pinned else None
+
+
+def _load(
+    point: EntryPoint, allowed: Mapping[str, str | None] | None, admit: Callable[[object, str], None]
+) -> PluginReport:
     distribution = f"{point.dist.name} {point.dist.version}" if point.dist else ""
     if allowed is not None and point.name not in allowed:
         return PluginReport(point.name, point.value, distribution, "not loaded", f"{LIMIT_VARIABLE} leaves it out")
+    pinned = None if allowed is None else allowed[point.name]
+    if pinned is not None and (point.dist is None or point.dist.version != pinned):
+        reason = f"{LIMIT_VARIABLE} wants version {pinned} of it"
+        return PluginReport(point.name, point.value, distribution, "not loaded", reason)
     try:
         admit(point.load(), point.name)
     except (Exception, SystemExit) as error:  # whatever a foreign module does when it is imported

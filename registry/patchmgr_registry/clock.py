@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from patchmgr.errors import IntegrityError
+
 
 def timestamp(moment: datetime | None = None) -> str:
     """The moment, or now, as text of 27 characters.
@@ -20,5 +22,12 @@ def timestamp(moment: datetime | None = None) -> str:
 
 
 def seconds_since(text: str) -> float:
-    """Seconds from a moment written by :func:`timestamp` until now; negative when it lies ahead."""
-    return (datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds()
+    """Seconds from a moment written by :func:`timestamp` until now; negative when it lies ahead.
+
+    Raises:
+        IntegrityError: it is none.
+    """
+    try:
+        return (datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds()
+    except (ValueError, TypeError):
+        raise IntegrityError(f"{text!r} in the registry is no moment", hint="look with `patchmgr fsck`") from None

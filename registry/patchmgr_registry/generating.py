@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection
 
 from patchmgr.errors import BusyError, ConflictError
-from patchmgr_registry.clock import timestamp
-from patchmgr_registry.owner import Owner
+from patchmgr_registry.clock import seconds_since, timestamp
+from patchmgr_registry.owner import SILENT_AFTER_S, Owner, host_name
 from patchmgr_registry.reads import Reads
 from patchmgr_registry.records import Action, GenerationRecord
 from patchmgr_registry.rows import generations
@@ -136,6 +136,17 @@ class GenerationWrites(Reads):
             if not generation.is_stale:
                 raise BusyError(
                     f"{generation.owner} writes generation {generation.number} of {model} since {generation.created}",
-                    hint="wait for it, or end that process",
+                    hint=_hint(generation),
                 )
         return pending
+
+
+def _hint(generation: GenerationRecord) -> str:
+    """What to do about a writer; one on another host can only be judged by its last sign of life."""
+    if generation.owner.host == host_name():
+        return "wait for it, or end that process"
+    age = seconds_since(generation.heartbeat)
+    if age < -SILENT_AFTER_S:
+        return f"the clock there is {-age / 60:.0f} minutes ahead of the one here: set the clocks, or wait for it"
+    silent = f"its last sign of life is {max(age, 0.0):.0f} s old"
+    return f"wait for it; {silent}, and after {SILENT_AFTER_S:.0f} s it is given up"

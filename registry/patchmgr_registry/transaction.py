@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from patchmgr_registry.clock import timestamp
 from patchmgr_registry.decoding import decoding
@@ -27,10 +28,14 @@ from patchmgr_registry.records import (
 from patchmgr_registry.reference import Reference, check_tag
 from patchmgr_registry.rows import bases, editors, edits, events, forgotten, names, signatures, versions
 from patchmgr_registry.rows import scores as score_rows
+from patchmgr_registry.schema import events as events_table
 
 if TYPE_CHECKING:
     from patchmgr.request import EditRequest
     from patchmgr_registry.copying import Copied, Step
+
+
+_log = logging.getLogger(__name__)
 
 
 class Transaction(GenerationWrites):
@@ -207,7 +212,7 @@ class Transaction(GenerationWrites):
         time: str | None = None,
     ) -> Event:
         """Add an event to the end of the chain; it lasts if the transaction does."""
-        return events.append_event(
+        event = events.append_event(
             self._connection,
             origin,
             action=action,
@@ -216,3 +221,12 @@ class Transaction(GenerationWrites):
             scores=scores,
             time=time or timestamp(),
         )
+        before = self._connection.scalar(
+            select(events_table.c.time).where(events_table.c.sequence == event.sequence - 1)
+        )
+        if before is not None and event.time < before:
+            _log.warning(
+                "event %d is noted at %s, before event %d at %s: a clock is wrong or was set back",
+                event.sequence, event.time, event.sequence - 1, before,
+            )  # fmt: skip
+        return event
