@@ -150,9 +150,7 @@ def test_an_anchor_finds_a_chain_that_was_cut(manager, stocked_events, tmp_path)
     assert manager.audit.verify(read_anchors(str(file))).n_anchors == 2
     exported = manager.audit.export(tmp_path / "whole.jsonl").file
     last = "(SELECT sha256 FROM events WHERE sequence = 10)"
-    stocked_events(
-        "DELETE FROM events WHERE sequence > 10", f"UPDATE event_head SET sequence = 10, sha256 = {last}"
-    )
+    stocked_events("DELETE FROM events WHERE sequence > 10", f"UPDATE event_head SET sequence = 10, sha256 = {last}")
     assert manager.audit.verify().n_events == 10
     with pytest.raises(IntegrityError, match="event 11 was removed: the chain went on to event"):
         manager.audit.verify(read_anchors(str(file)))
