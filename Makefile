@@ -1,4 +1,4 @@
-# make demo: the whole story offline · make test: the tests · make check: style, types, imports and the tests · make slow: long runs · make crash: 200 killed processes · make harness: the tests with lm-evaluation-harness
+# make demo: the whole story offline · make test: the tests · make check: style, types, imports and the tests · make slow: long runs · make crash: 200 killed processes, and 16 at once · make harness: the tests with lm-evaluation-harness
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ export OMP_NUM_THREADS ?= 1
 # processes that test side by side; a file stays with one of them
 JOBS ?= auto
 
-.PHONY: demo test lint check slow crash bench harness clean
+.PHONY: demo test lint check slow fuzz crash bench harness clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -31,6 +31,10 @@ check: lint test
 
 slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow
+
+fuzz: $(VENV)/.installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,fuzz]"
+	$(BIN)/python -m pytest -m slow tests/fuzz
 
 crash: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow tests/crash

@@ -9,6 +9,7 @@ import pytest
 
 from cli.conftest import run  # noqa: F401  # a fixture
 from databases import (  # noqa: F401  # fixtures
+    Database,
     database,
     empty_postgresql,
     empty_sqlite,
@@ -35,8 +36,8 @@ def digest_of(text: str) -> str:
 
 
 @pytest.fixture
-def registry(request: pytest.FixtureRequest) -> Iterator[Registry]:
-    with request.getfixturevalue("database").open() as opened:
+def registry(database: Database) -> Iterator[Registry]:  # noqa: F811
+    with database.open() as opened:
         yield opened
 
 

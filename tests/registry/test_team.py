@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 
 from checkpoints import file_digests, make_checkpoint, make_package
@@ -123,3 +123,30 @@ def test_the_chain_shows_what_was_done_behind_the_program(team, made, run):
     assert run("audit", "verify").code == 6
     found = run("fsck", "--json").json["fsck"]["problems"]
     assert any("trigger" in problem["message"] for problem in found)
+
+
+def test_a_role_that_owns_nothing_can_work_and_cannot_switch_the_triggers_off(
+    postgresql_server, empty_postgresql, home, monkeypatch, made, run
+):
+    database, role = postgresql_server.new_database(empty_postgresql), f"writer_{os.getpid()}_{time.time_ns()}"
+    url = make_url(postgresql_server.url(database)).set(drivername="postgresql+psycopg")
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
+        connection.exec_driver_sql(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")
+        connection.exec_driver_sql(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}")
+    own = url.set(drivername="postgresql", username=role, password="secret").render_as_string(hide_password=False)
+    monkeypatch.setenv("PATCHMGR_DATABASE_URL", own)
+    for words in (("model", "add", "prod", made / "base"), ("apply", "prod", made / "one"), ("tag", "one", "stable")):
+        assert run(*words).code == 0
+    assert run("audit", "verify").code == 0
+    worker = create_engine(own.replace("postgresql:", "postgresql+psycopg:"))
+    for statement in ("ALTER TABLE events DISABLE TRIGGER ALL", "TRUNCATE events", "DELETE FROM events"):
+        with pytest.raises(DBAPIError), worker.begin() as connection:
+            connection.exec_driver_sql(statement)
+    assert run("audit", "verify").code == 0
+    worker.dispose()
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"DROP OWNED BY {role}")
+        connection.exec_driver_sql(f"DROP ROLE {role}")
+    engine.dispose()
