@@ -1,4 +1,4 @@
-# make demo: the whole story offline · make test: the tests · make check: style, types, imports and the tests · make slow: long runs · make crash: 200 killed processes, and 16 at once · make harness: the tests with lm-evaluation-harness
+# make demo: the whole story offline · make test: the tests · make check: style, types, imports and the tests · make slow: long runs · make fuzz: broken files for every reader · make crash: 200 killed processes, and 16 at once · make harness: the tests with lm-evaluation-harness
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin

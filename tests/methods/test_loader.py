@@ -117,6 +117,15 @@ def test_the_variable_limits_what_is_loaded(install, monkeypatch, limit):
     assert LIMIT_VARIABLE in report("other").reason
 
 
+def test_a_plugin_of_another_version_is_not_loaded(monkeypatch):
+    version = report("rome").distribution.split()[1]
+    for pinned, status in ((version, "loaded"), ("99.9", "not loaded")):
+        monkeypatch.setenv(LIMIT_VARIABLE, f"memit, rome == {pinned}")
+        assert report("rome").status == status
+        assert report("memit").status == "loaded"
+    assert "99.9" in report("rome").reason
+
+
 def test_a_plugin_left_out_is_not_imported(install, monkeypatch):
     install("dangerous", "raise SystemError('imported')")
     monkeypatch.setenv(LIMIT_VARIABLE, "rome")
