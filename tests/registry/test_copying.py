@@ -48,6 +48,11 @@ def source(sqlite_home, base, origin, make_version, make_score):
                 tx.record_event(origin, "tag", objects=[EventObject("model", f"é{number}")], scores=[{"value": 0.1}])
             tx.commit()
         with registry.begin() as tx:
+            gone = make_version(package="gone")
+            tx.add_version(gone, REQUESTS)
+            tx.forget_version(gone.digest, actor="ana", reason="asked for")
+            tx.commit()
+        with registry.begin() as tx:
             pending = tx.begin_generation("prod", action="apply", packages=[version.digest])
             tx.finish_generation("prod", pending.number, state_root="e" * 64, folder="/x", tensors={"h.0.w": "f" * 64})
             tx.commit()

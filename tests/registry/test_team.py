@@ -85,6 +85,14 @@ def test_every_verb_of_the_registry(team, made, run):
     do("model", "remove", "prod", "--yes")
     do("audit", "verify")
 
+    digest = ask("show", "one")["digest"]
+    do("forget", "one@v1", "--reason", "asked for")
+    assert ask("search", "osterr gra")["edits"] == []
+    assert "erased" in do("show", "one").out
+    assert ask("fsck", "--full")["fsck"]["problems"] == []
+    assert digest in do("audit", "--json").out
+    do("audit", "verify")
+
 
 def test_editors_are_kept_listed_and_forgotten(team, run):
     with Manager.open() as manager:
