@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from patchmgr.cli import render
-from patchmgr.cli.options import JsonOpt, QuietOpt
+from patchmgr.cli.options import DryRunOpt, JsonOpt, QuietOpt
 from patchmgr.cli.session import manager
 
 
@@ -22,9 +22,14 @@ def pull(
     model: Annotated[
         str | None, typer.Option("--for", metavar="MODEL", help="Refuse it before the download if it is for another.")
     ] = None,
+    any_source: Annotated[
+        bool,
+        typer.Option("--any-source", help="Also where that name was made here or came from elsewhere."),
+    ] = False,
     again: Annotated[
         bool, typer.Option("--again", help="Also a package that was forgotten here (`patchmgr forget`).")
     ] = False,
+    dry_run: DryRunOpt = False,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
@@ -38,7 +43,7 @@ def pull(
       patchmgr pull "org/fact-fixes@>=2,<4" --for llama-7b
     """
     with manager(quiet=quiet) as registry:
-        done = registry.pull(reference, model=model, again=again)
+        done = registry.pull(reference, model=model, any_source=any_source, again=again, dry_run=dry_run)
     version = done.version
     if json:
         render.emit_json(
@@ -49,6 +54,7 @@ def pull(
                     "repo_id": done.repo_id,
                     "commit": done.commit,
                     "was_there": done.was_there,
+                    "dry_run": dry_run,
                     "size_bytes": version.size_bytes,
                     "files": [asdict(file) for file in version.files],
                 }
@@ -59,7 +65,8 @@ def pull(
     if done.was_there:
         render.emit(f"{version.reference} of {where} is here already ({render.short(version.digest)})")
     else:
+        verb = "would pull" if dry_run else "pulled"
         render.emit(
-            f"pulled {version.reference} of {where}: {version.method}, {version.n_edits} edit(s), "
+            f"{verb} {version.reference} of {where}: {version.method}, {version.n_edits} edit(s), "
             f"{render.size(version.size_bytes)} ({render.short(version.digest)})"
         )

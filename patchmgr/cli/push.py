@@ -42,6 +42,11 @@ def push(
             f"{done.reference} was signed after it was published: sign first, then publish the next version",
             quiet=quiet,
         )
+    if done.stays_private:
+        render.remark(f"{done.publication.repo_id} is private and stays so; its settings are on its page", quiet=quiet)
+    if done.publication.removed:
+        gone, verb = ", ".join(done.publication.removed), "would go" if dry_run else "went"
+        render.remark(f"files that {done.reference} does not have {verb}: {gone}", quiet=quiet)
     if json:
         publication = {**asdict(done.publication), "had": sorted(done.publication.had)}
         render.emit_json({"pushed": {**asdict(done), "publication": publication}, "dry_run": dry_run})

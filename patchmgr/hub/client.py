@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 from collections.abc import Callable, Iterator
+from json import JSONDecodeError
 from typing import TYPE_CHECKING, TypeVar
 
 from patchmgr.errors import ConflictError, HubError, NotFoundError, PatchmgrError, StorageError, UsageError
@@ -58,31 +59,28 @@ def asking(repo_id: str, revision: str | None = None) -> Iterator[None]:
         HubError: it cannot be reached, or refuses.
         StorageError: its cache cannot be written.
     """
-    from httpx2 import HTTPError
-    from huggingface_hub import errors as hf
+    try:
+        from httpx2 import HTTPError, InvalidURL
+        from huggingface_hub import errors as hf
+    except ValueError as error:  # the client takes its settings apart when it is imported
+        raise UsageError(f"the Hub's client cannot use its settings ({error})", hint="check HF_ENDPOINT") from None
 
     where = f"{repo_id}@{revision}" if revision else repo_id
     try:
         yield
     except PatchmgrError:
         raise
+    except (JSONDecodeError, InvalidURL) as error:
+        raise HubError(
+            f"what answers for {where} is no Hub ({_first_line(error)})",
+            hint="check HF_ENDPOINT, and whether the network asks for a login",
+        ) from None
+    except (RecursionError, NotImplementedError):
+        raise
     except hf.HFValidationError:
         raise UsageError(f"{repo_id!r} is no id of a repository on the Hub", hint="write org/name") from None
-    except hf.GatedRepoError:
-        raise NotFoundError(
-            f"{repo_id} is gated and this account has no access",
-            hint=f"accept its terms on its page, then {_LOGIN}, and run this again",
-        ) from None
-    except hf.RevisionNotFoundError:
-        raise NotFoundError(f"{repo_id} has no revision {revision!r}", hint="name a version, tag or commit") from None
-    except hf.RepositoryNotFoundError:
-        raise NotFoundError(
-            f"the Hub has no repository {repo_id!r}, or it is private", hint=f"check the id; to see your own, {_LOGIN}"
-        ) from None
-    except hf.RemoteEntryNotFoundError as error:
-        raise NotFoundError(f"{where} lacks a file: {_first_line(error)}") from None
     except hf.HfHubHTTPError as error:
-        raise _refused(where, error) from None
+        raise _refused(repo_id, revision, error) from None
     except (
         hf.LocalEntryNotFoundError, hf.OfflineModeIsEnabled, hf.RevisionResolutionError, HTTPError, ConnectionError,
         TimeoutError,
@@ -118,7 +116,27 @@ def _lacks_xet(error: BaseException) -> bool:
     return "404" in text and "xet-" in text
 
 
-def _refused(where: str, error: HfHubHTTPError) -> PatchmgrError:
+def _refused(repo_id: str, revision: str | None, error: HfHubHTTPError) -> PatchmgrError:
+    from huggingface_hub import errors as hf
+
+    if isinstance(error, hf.GatedRepoError):
+        return NotFoundError(
+            f"{repo_id} is gated and this account has no access",
+            hint=f"accept its terms on its page, then {_LOGIN}, and run this again",
+        )
+    if isinstance(error, hf.RepositoryNotFoundError):
+        return NotFoundError(
+            f"the Hub has no repository {repo_id!r}, or it is private", hint=f"check the id; to see your own, {_LOGIN}"
+        )
+    if isinstance(error, hf.RevisionNotFoundError):
+        return NotFoundError(f"{repo_id} has no revision {revision!r}", hint="name a version, tag or commit")
+    where = f"{repo_id}@{revision}" if revision else repo_id
+    if isinstance(error, hf.RemoteEntryNotFoundError):
+        return NotFoundError(f"{where} lacks a file: {_first_line(error)}")
+    return _by_status(where, error)
+
+
+def _by_status(where: str, error: HfHubHTTPError) -> PatchmgrError:
     status, said = error.response.status_code, error.server_message or _first_line(error)
     if status == 401:
         return NotFoundError(f"the Hub does not know this account ({where})", hint=_LOGIN)

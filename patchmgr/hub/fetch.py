@@ -7,11 +7,12 @@ says is refused before it is downloaded. Whoever reads the files afterwards chec
 from __future__ import annotations
 
 import contextlib
-import glob
+import hashlib
 import itertools
 import os
 import shutil
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from patchmgr.package.files import COMPANIONS
 
 MOST_MANIFEST_BYTES = 64 * 2**20
 """No manifest is larger; one of 10,000 touched tensors takes 6 MB."""
+_AT_ONCE = 4
 MOST_FILES = 100_000
 """No repository that is listed here has more."""
 
@@ -47,6 +49,17 @@ class RemoteFile:
     size_bytes: int
     sha256: str | None
     """None where the Hub does not tell: of small files."""
+    blob_id: str
+    """By which git knows it: of a small file the SHA-1 of its bytes, of a large one that of a pointer."""
+
+    def is_at(self, path: Path) -> bool:
+        """Whether a file can be this one; of a large one only the size is asked, for a manifest has its digest."""
+        if path.stat().st_size != self.size_bytes:
+            return False
+        if self.sha256 is not None:
+            return True
+        head = f"blob {self.size_bytes}\0".encode()
+        return hashlib.sha1(head + path.read_bytes(), usedforsecurity=False).hexdigest() == self.blob_id
 
 
 def open_snapshot(repo_id: str, revision: str, manifest_name: str) -> Snapshot:
@@ -68,9 +81,9 @@ def open_snapshot(repo_id: str, revision: str, manifest_name: str) -> Snapshot:
             )
         if files:
             _check_size(repo_id, manifest_name, files[manifest_name].size_bytes)
-        path = client().hf_hub_download(repo_id, manifest_name, revision=commit, local_files_only=is_offline())
-        _check_size(repo_id, manifest_name, Path(path).stat().st_size)
-        return Snapshot(repo_id, commit, manifest_name, Path(path).read_bytes(), files)
+        path = _download(repo_id, commit, manifest_name, files.get(manifest_name))
+        _check_size(repo_id, manifest_name, path.stat().st_size)
+        return Snapshot(repo_id, commit, manifest_name, path.read_bytes(), files)
 
 
 def _check_size(repo_id: str, manifest_name: str, size_bytes: int) -> None:
@@ -117,18 +130,23 @@ def fetch_files(snapshot: Snapshot, names: Collection[str], folder: Path) -> Non
     """
     repo_id, commit = snapshot.repo_id, snapshot.commit
 
-    def download() -> str:
-        patterns = [glob.escape(name) for name in (snapshot.manifest_name, *names)]
-        return str(
-            client().snapshot_download(repo_id, revision=commit, allow_patterns=patterns, local_files_only=is_offline())
-        )
+    def download(name: str) -> Path:
+        return with_xet_or_without(lambda: _download(repo_id, commit, name, snapshot.files.get(name)))
 
-    with asking(repo_id, commit):
-        cached = Path(with_xet_or_without(download))
+    with asking(repo_id, commit), ThreadPoolExecutor(_AT_ONCE) as pool:
+        cached = list(pool.map(download, names))
     with storing(f"{repo_id} in {folder}"):
-        for name in names:
-            _place(cached / name, folder / name, repo_id)
+        for name, path in zip(names, cached, strict=True):
+            _place(path, folder / name, repo_id)
         (folder / snapshot.manifest_name).write_bytes(snapshot.manifest)
+
+
+def _download(repo_id: str, commit: str, name: str, listed: RemoteFile | None) -> Path:
+    """A file in the Hub's cache, fetched again where the cached one cannot be what the Hub lists."""
+    path = Path(client().hf_hub_download(repo_id, name, revision=commit, local_files_only=is_offline()))
+    if listed is not None and not listed.is_at(path):
+        path = Path(client().hf_hub_download(repo_id, name, revision=commit, force_download=True))
+    return path
 
 
 def forget_damaged(snapshot: Snapshot, wanted: Mapping[str, FileRecord]) -> None:
@@ -172,7 +190,7 @@ def list_files(repo_id: str, commit: str) -> dict[str, RemoteFile]:
 
     entries = client().list_repo_tree(repo_id, revision=commit, recursive=True)
     files = {
-        entry.path: RemoteFile(entry.size, entry.lfs.sha256 if entry.lfs else None)
+        entry.path: RemoteFile(entry.size, entry.lfs.sha256 if entry.lfs else None, entry.blob_id)
         for entry in itertools.islice(entries, MOST_FILES + 1)
         if isinstance(entry, RepoFile)
     }

@@ -54,7 +54,7 @@ def register(
         manager.registry.blobs.put_file(package.files[name], sha256=record.sha256)
     if signature is not None:
         manager.registry.blobs.put_bytes(signature.data)
-    version = _version_record(manifest)
+    version = version_record(manifest)
     with manager.registry.begin() as tx:
         tx.add_version(version, requests, [score_record(score) for score in measured], again=again)
         for record in manifest.files.values():  # none was cleared away before this version needed it
@@ -140,7 +140,8 @@ def folder_of(reference: str) -> Path:
         raise NotFoundError(f"{reference!r} begins with the home of nobody", hint="write the whole path") from None
 
 
-def _version_record(manifest: Manifest) -> VersionRecord:
+def version_record(manifest: Manifest) -> VersionRecord:
+    """The row of a manifest."""
     data = manifest.to_bytes()
     return VersionRecord(
         package=manifest.name,

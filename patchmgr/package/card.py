@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from patchmgr.canonical import sha256_hex
-from patchmgr.package.card_metadata import cited, front_matter
+from patchmgr.package.card_metadata import cited, front_matter, is_demo, is_hub_id
 from patchmgr.package.manifest import Manifest, MemoryRecord
 from patchmgr.package.scores import Score
 from patchmgr.request import EditRequest, dump_requests
@@ -20,7 +20,7 @@ def render_card(
     *,
     repo_id: str | None = None,
     papers: Sequence[str] = (),
-    adapter: bool = False,
+    adapter: str | None = None,
 ) -> str:
     """Markdown with the metadata that the Hub reads in front.
 
@@ -30,10 +30,10 @@ def render_card(
         scores: of the package.
         repo_id: where the Hub has it; None: it is not there.
         papers: what its method is cited by.
-        adapter: whether a PEFT adapter with the same effect lies beside it.
+        adapter: the class of transformers that loads the base, where a PEFT adapter lies beside the package.
     """
     parts = [
-        front_matter(manifest, scores, papers=papers, adapter=adapter),
+        front_matter(manifest, scores, papers=papers, adapter=adapter is not None),
         f"# {manifest.name} v{manifest.version}\n",
         f"{manifest.message}\n" if manifest.message else "",
         _made(manifest, papers),
@@ -41,7 +41,7 @@ def render_card(
         _scores(scores, requests),
         _memory(manifest.memory) if manifest.memory else _tensors(manifest),
         _use(manifest, repo_id),
-        _adapter(manifest, repo_id) if adapter and repo_id else "",
+        _adapter(manifest, repo_id, adapter) if adapter and repo_id and is_hub_id(manifest.base.source) else "",
     ]
     return "\n".join(part for part in parts if part)
 
@@ -104,20 +104,24 @@ def _memory(memory: MemoryRecord) -> str:
 
 
 def _use(manifest: Manifest, repo_id: str | None) -> str:
-    reference = f"{repo_id}@v{manifest.version}" if repo_id else manifest.reference
+    base, reference = manifest.base, f"{repo_id}@v{manifest.version}" if repo_id else manifest.reference
+    source = base.source if is_hub_id(base.source) or is_demo(base.source) else "FOLDER-OF-THE-BASE"
+    revision = f" --revision {base.revision}" if base.revision and is_hub_id(base.source) else ""
     return (
         "## Use\n\n```console\n"
-        f"patchmgr model add mymodel {manifest.base.source}\n"
+        f"patchmgr model add mymodel {source}{revision}\n"
         f"patchmgr apply mymodel {reference}\n"
         f"patchmgr revert mymodel {manifest.reference}\n```\n"
     )
 
 
-def _adapter(manifest: Manifest, repo_id: str | None) -> str:
+def _adapter(manifest: Manifest, repo_id: str, auto_class: str) -> str:
+    base = manifest.base
+    revision = f', revision="{base.revision}"' if base.revision else ""
     return (
         "Without patchmgr, as a LoRA adapter: the same weights, rounded by the adapter's own arithmetic.\n\n```python\n"
-        "from peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n"
-        f'base = AutoModelForCausalLM.from_pretrained("{manifest.base.source}")\n'
+        f"from peft import PeftModel\nfrom transformers import {auto_class}\n\n"
+        f'base = {auto_class}.from_pretrained("{base.source}"{revision})\n'
         f'model = PeftModel.from_pretrained(base, "{repo_id}", revision="v{manifest.version}")\n```\n'
     )
 

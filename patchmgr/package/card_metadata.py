@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
 TAGS = ("patchmgr", "model-editing", "knowledge-editing")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_DEMO = re.compile(r"demo:[a-z0-9-]+")
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 _LICENSES = frozenset(
     {
@@ -71,10 +73,15 @@ def front_matter(
 def is_hub_id(source: str) -> bool:
     """Whether a base comes from the Hub, by what its record calls it.
 
-    >>> [is_hub_id(source) for source in ("org/llama", "llama", "demo:atlas")]
-    [True, False, False]
+    >>> [is_hub_id(source) for source in ("org/llama", "llama", "demo:atlas", 'org/"; rm')]
+    [True, False, False, False]
     """
-    return "/" in source and ":" not in source
+    return _HUB_ID.fullmatch(source) is not None
+
+
+def is_demo(source: str) -> bool:
+    """Whether a base came along with patchmgr."""
+    return _DEMO.fullmatch(source) is not None
 
 
 def cited(papers: Sequence[str]) -> str:
@@ -95,3 +102,15 @@ def _result(score: Score, manifest: Manifest) -> EvalResult:
         metric_value=round(score.value, 6),
         metric_config=score.protocol,
     )
+
+
+def licence_fields(licence: str | None) -> dict[str, str | None]:
+    """``license`` and ``license_name`` as the Hub takes them, of what a manifest calls its licence.
+
+    >>> licence_fields("MIT"), licence_fields("LicenseRef-Acme")
+    ({'license': 'mit', 'license_name': None}, {'license': 'other', 'license_name': 'licenseref-acme'})
+    """
+    spdx = (licence or "").lower()
+    if not spdx or spdx in _LICENSES:
+        return {"license": spdx or None, "license_name": None}
+    return {"license": "other", "license_name": re.sub(r"[^a-z0-9.]+", "-", spdx).strip("-")}

@@ -9,8 +9,10 @@ from patchmgr.canonical import sha256_file
 from patchmgr.errors import FormatError, IntegrityError
 from patchmgr.package.fields import FileRecord
 
-COMPANIONS = frozenset({"README.md", "model.sig", ".gitattributes", "adapter_config.json", "adapter_model.safetensors"})
-"""What may lie beside a package without being part of it: a card, a signature, and what the Hub and PEFT put there."""
+LEFT_ALONE = frozenset({".gitattributes", ".gitignore", "LICENSE", "LICENSE.md", "LICENSE.txt", "NOTICE", "NOTICE.txt"})
+"""What belongs to the repository that a package lies in, and not to a version of it."""
+COMPANIONS = LEFT_ALONE | {"README.md", "model.sig", "adapter_config.json", "adapter_model.safetensors"}
+"""What may lie beside a package without being part of it: a card, a signature, an adapter for PEFT, and the above."""
 
 _AGAIN = "fetch it again"
 

@@ -314,7 +314,7 @@ def test_signatures(hub, good, victim, newcomer, keys, tmp_path):  # noqa: F811
         hub.move_tag(EVIL, "v1", "main")
         refused(victim, IntegrityError, "signature")
         lie(hub, "model.sig", size=10**9)
-        refused(victim, FormatError, "larger than any signature")
+        refused(victim, FormatError, "model.sig of alice/evil@v1 is larger than any")
     finally:
         victim.settings = settings
         victim.trust.remove("ana")

@@ -15,7 +15,7 @@ from patchmgr.package.files import check_files
 from patchmgr_registry import EditorRecord, EventObject, FileRecord, NumberTakenError, timestamp
 
 if TYPE_CHECKING:
-    from patchmgr.hub.publish import Publication
+    from patchmgr.hub.release import Publication
     from patchmgr.manager.editors.train import TrainOrder, TrainPreview
     from patchmgr.manager.manager import Manager
 

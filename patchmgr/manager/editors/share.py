@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from patchmgr.durable import scratch_folder
 from patchmgr.errors import ConflictError
 from patchmgr.hub.fetch import check_listed, fetch_files, open_snapshot
-from patchmgr.hub.publish import Publication, Release, publish
+from patchmgr.hub.publish import publish
 from patchmgr.hub.reference import HubReference
+from patchmgr.hub.release import Publication, Release
+from patchmgr.hub.standing import look
 from patchmgr.manager.editors.keep import register
 from patchmgr.manager.sharing.choose import choose
 from patchmgr.manager.sharing.push import parse_repo, record_push
@@ -29,8 +31,8 @@ def push_editor(manager: Manager, reference: str, repo: str, *, private: bool = 
     manifest = package.manifest
     card = render_editor_card(manifest, repo_id).encode()
     files: dict[str, Path | bytes] = {**package.files, MANIFEST: manifest.to_bytes(), CARD: card}
-    release = Release(manifest.name, manifest.version, MANIFEST, manifest.to_bytes(), files, manifest.message)
-    done = publish(release, repo_id, private=private)
+    release = Release(manifest.name, manifest.version, MANIFEST, manifest.to_bytes(), manifest.message, files)
+    done = publish(release, look(release, repo_id), private=private)
     if not done.was_there:
         record_push(manager, EventObject("editor", record.reference, record.digest), done)
     return done

@@ -10,7 +10,7 @@ from patchmgr.durable import scratch_folder
 from patchmgr.errors import IntegrityError
 from patchmgr.hub.fetch import fetch_files
 from patchmgr.hub.reference import is_hub_reference
-from patchmgr.manager.packages import adopt, registered
+from patchmgr.manager.packages import adopt, registered, version_record
 from patchmgr.manager.sharing.remote_package import RemotePackage, check_no_other, fetched, find_remote
 from patchmgr.manager.signing.ask import require_signatures
 from patchmgr.manager.signing.keep import keep_better
@@ -28,6 +28,7 @@ class Pulled:
     """A version that is in the registry now."""
 
     version: VersionRecord
+    """In a dry run as it would be, where it is not there."""
     repo_id: str
     commit: str
     was_there: bool
@@ -35,7 +36,14 @@ class Pulled:
 
 
 def pull(
-    manager: Manager, text: str, *, model: str | None = None, digest: str | None = None, again: bool = False
+    manager: Manager,
+    text: str,
+    *,
+    model: str | None = None,
+    digest: str | None = None,
+    any_source: bool = False,
+    again: bool = False,
+    dry_run: bool = False,
 ) -> Pulled:
     """Take a version from the Hub into the registry, where it is not there already.
 
@@ -44,14 +52,16 @@ def pull(
         text: such as ``org/fact-fixes@v3``.
         model: refuse a package that was not made for the base of this model, before it is downloaded.
         digest: refuse any other package, before it is downloaded.
+        any_source: also where versions of that name were made here, or came from elsewhere.
         again: also one that was forgotten.
+        dry_run: check what can be known beforehand, and take nothing in.
 
     Raises:
         ForgottenError: it was forgotten; nothing but its manifest is downloaded.
         UsageError: the text does not name a version on the Hub.
         NotFoundError: there is no such repository or version, or no access to it.
         BaseMismatchError: it was made for another base.
-        ConflictError: the registry has another package of that name and number.
+        ConflictError: the registry has another package of that name and number, or has the name from elsewhere.
         IntegrityError: a file is missing or is not what its digest says, or it is not signed as is asked.
         FormatError: it is no valid package.
         HubError: the Hub cannot be reached.
@@ -64,10 +74,13 @@ def pull(
         stacks.check_base(remote.manifest, read_state(manager, model).fingerprint, model=model)
     known = registered(manager, remote.manifest.digest, again=again)
     if known is not None:
-        _keep_signature(manager, remote)
-        _remember(manager, remote, event="remote-set")
+        if not dry_run:
+            _keep_signature(manager, remote)
+            _remember(manager, remote, event="remote-set")
         return Pulled(known, remote.snapshot.repo_id, remote.snapshot.commit, was_there=True)
-    check_no_other(manager, remote)
+    check_no_other(manager, remote, any_source=any_source)
+    if dry_run:
+        return Pulled(version_record(remote.manifest), remote.snapshot.repo_id, remote.snapshot.commit, was_there=False)
     with fetched(manager, remote) as folder:
         require_signatures(manager, [remote.manifest], {remote.manifest.digest: folder})
         version = adopt(manager, folder, "pull", [EventObject("remote", remote.place)], again=again)
@@ -84,8 +97,8 @@ def brought_in(manager: Manager, references: Sequence[str], *, model: str | None
 
 
 def _keep_signature(manager: Manager, remote: RemotePackage) -> None:
-    """Take over a signature that came to a version after it was pulled."""
-    if SIGNATURE not in remote.snapshot.files or manager.registry.signature(remote.manifest.digest) is not None:
+    """Take over a signature that came to a version after it was pulled, where it says more than the one here."""
+    if SIGNATURE not in remote.snapshot.files:
         return
     with scratch_folder(manager.settings.home / "tmp", "pull-", what="the signature") as folder:
         fetch_files(remote.snapshot, [SIGNATURE], folder)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from patchmgr.durable import scratch_folder
-from patchmgr.errors import UsageError
-from patchmgr.hub.publish import Publication, Release, check_release, publish
+from patchmgr.errors import PatchmgrError, UsageError
+from patchmgr.hub.publish import publish, surplus
 from patchmgr.hub.reference import HubReference, is_hub_reference
+from patchmgr.hub.release import Publication, Release
+from patchmgr.hub.standing import look
 from patchmgr.manager.export import adapter_files
-from patchmgr.manager.lay_out import package_folder
+from patchmgr.manager.states import open_version
 from patchmgr.package.card import render_card
 from patchmgr.package.reader import CARD, MANIFEST, SIGNATURE, EditPackage
 from patchmgr_registry import EventObject, VersionRecord
@@ -34,6 +37,8 @@ class Pushed:
     is_signed: bool
     has_adapter: bool
     """Whether a PEFT adapter of the same effect lies beside the package."""
+    stays_private: bool = False
+    """It was asked to be public, and the repository that is there is not."""
 
     @property
     def signature_is_there(self) -> bool:
@@ -70,20 +75,30 @@ def push(
     """
     version = manager.registry.version(reference)
     repo_id = parse_repo(repo)
-    with scratch_folder(manager.settings.home / "tmp", "push-", what=version.reference) as scratch:
-        package = package_folder(manager, version, scratch / "package")
-        files = _files(manager, version, package, repo_id)
-        release = Release(version.package, version.number, MANIFEST, version.manifest.encode(), files, version.message)
-        sizes = {name: len(file) if isinstance(file, bytes) else file.stat().st_size for name, file in files.items()}
-        if dry_run:
-            listing, done = check_release(release, repo_id)
-            done = done or Publication(repo_id, "", release.tag, None, is_new_repository=listing is None)
-        else:
-            done = publish(release, repo_id, private=private, create_pr=create_pr)
-    if not dry_run and not (done.was_there and _is_recorded(manager, version, repo_id)):
-        about = EventObject("package", version.reference, version.digest)
-        record_push(manager, about, done, remote_of=version.package)
-    return Pushed(version.reference, version.digest, done, sizes, SIGNATURE in files, "adapter_config.json" in files)
+    release = Release(version.package, version.number, MANIFEST, version.manifest.encode(), version.message)
+    standing = look(release, repo_id, create_pr=create_pr)
+    package = open_version(manager, version)
+    release = replace(release, files=_files(manager, version, package, repo_id))
+    files = {
+        name: len(file) if isinstance(file, bytes) else file.stat().st_size for name, file in release.files.items()
+    }
+    if dry_run:
+        fresh, removed = standing.listing is None, surplus(release, standing.files)
+        done = standing.done or Publication(repo_id, "", release.tag, None, is_new_repository=fresh, removed=removed)
+    else:
+        done = publish(release, standing, private=private, create_pr=create_pr)
+        if not (done.was_there and _is_recorded(manager, version, repo_id)):
+            about = EventObject("package", version.reference, version.digest)
+            record_push(manager, about, done, remote_of=version.package)
+    return Pushed(
+        reference=version.reference,
+        digest=version.digest,
+        publication=done,
+        files=files,
+        is_signed=SIGNATURE in files,
+        has_adapter="adapter_config.json" in files,
+        stays_private=standing.is_private and not private,
+    )
 
 
 def _is_recorded(manager: Manager, version: VersionRecord, repo_id: str) -> bool:
@@ -113,7 +128,7 @@ def record_push(manager: Manager, what: EventObject, done: Publication, *, remot
     """Note that something was published, and where; ``remote_of`` names the package whose place that is now."""
     place = f"hf://{done.repo_id}@{done.commit}"
     with manager.registry.begin() as tx:
-        if remote_of is not None:
+        if remote_of is not None and done.pull_request is None:
             tx.set_remote(remote_of, f"hf://{done.repo_id}")
         tx.record_event(manager.origin, _PUSH, objects=[what, EventObject("remote", done.pull_request or place)])
         tx.commit()
@@ -122,7 +137,7 @@ def record_push(manager: Manager, what: EventObject, done: Publication, *, remot
 def _files(manager: Manager, version: VersionRecord, package: EditPackage, repo_id: str) -> dict[str, Path | bytes]:
     """Everything that lies in the repository: the package, its companions, and a card that names the repository."""
     manifest, files = package.manifest, dict[str, Path | bytes](package.files)
-    adapter = adapter_files(manager, version) or {}
+    adapter = _adapter(manager, version)
     files[MANIFEST] = version.manifest.encode()
     files |= adapter
     if CARD not in manifest.files:
@@ -133,6 +148,22 @@ def _files(manager: Manager, version: VersionRecord, package: EditPackage, repo_
             package.scores,
             repo_id=repo_id,
             papers=() if method is None else (method.paper,),
-            adapter=bool(adapter),
+            adapter=_auto_class(adapter),
         ).encode()
     return dict(sorted(files.items()))
+
+
+def _adapter(manager: Manager, version: VersionRecord) -> Mapping[str, bytes]:
+    """The files of a PEFT adapter, where there is an exact one; a base that cannot be read stops no push."""
+    try:
+        return adapter_files(manager, version) or {}
+    except PatchmgrError:
+        return {}
+
+
+def _auto_class(adapter: Mapping[str, bytes]) -> str | None:
+    """By which class of transformers the base of an adapter is loaded; None: there is no adapter."""
+    if not adapter:
+        return None
+    task = json.loads(adapter["adapter_config.json"]).get("task_type")
+    return "AutoModelForSeq2SeqLM" if task == "SEQ_2_SEQ_LM" else "AutoModelForCausalLM"

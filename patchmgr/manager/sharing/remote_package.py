@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 from patchmgr.base.header import read_header
 from patchmgr.durable import scratch_folder
-from patchmgr.errors import ConflictError, FormatError, IntegrityError
+from patchmgr.errors import ConflictError, FormatError, IntegrityError, UsageError
 from patchmgr.hub.fetch import Snapshot, check_listed, fetch_files, forget_damaged, open_snapshot
-from patchmgr.hub.reference import HubReference
+from patchmgr.hub.reference import SCHEME, HubReference
 from patchmgr.manager.sharing.choose import choose
-from patchmgr.package.files import COMPANIONS
 from patchmgr.package.manifest import Manifest, parse_manifest
 from patchmgr.package.reader import EDITS, MANIFEST, SCORES, SIGNATURE, EditPackage
 from patchmgr.signing.bundle import LIMIT_BYTES as MOST_SIGNATURE_BYTES
@@ -25,6 +24,10 @@ if TYPE_CHECKING:
 
 MOST_HEADER_BYTES = 16 * 2**20
 """No header of a package's safetensors is larger; one of 10,000 touched tensors takes 3 MB."""
+MOST_BYTES = {EDITS: 2**28, SCORES: 2**24, SIGNATURE: MOST_SIGNATURE_BYTES}
+"""Of files that are read as a whole; an edit with all probes takes some kilobytes."""
+MOST_FILES = 1_000
+"""Of a package; a memory with its networks has some twenty."""
 _VERSION = re.compile("v([0-9]+)")
 
 
@@ -55,6 +58,8 @@ def find_remote(text: str) -> RemotePackage:
         HubError: the Hub cannot be reached.
     """
     reference = HubReference.parse(text)
+    if not text.startswith(SCHEME) and (Path(text) / MANIFEST).is_file():
+        raise UsageError(f"{text} is a folder here, and could be a repository", hint=f"write ./{text} or hf://{text}")
     revision = choose(reference)
     snapshot = open_snapshot(reference.repo_id, revision, MANIFEST)
     manifest = parse_manifest(snapshot.manifest)
@@ -64,25 +69,43 @@ def find_remote(text: str) -> RemotePackage:
             f"the tag {revision} of {reference.repo_id} is on {manifest.reference}", hint="ask its owner; do not use it"
         )
     check_listed(snapshot, manifest.files)
-    if SIGNATURE in snapshot.files and snapshot.files[SIGNATURE].size_bytes > MOST_SIGNATURE_BYTES:
-        raise FormatError(f"{SIGNATURE} of {reference} is larger than any signature", hint="do not use it")
+    if len(manifest.files) > MOST_FILES:
+        raise FormatError(f"{reference} has {len(manifest.files)} files", hint="do not use it")
+    for name, limit in MOST_BYTES.items():
+        if name in snapshot.files and snapshot.files[name].size_bytes > limit:
+            raise FormatError(f"{name} of {reference} is larger than any", hint="do not use it")
     return RemotePackage(reference, snapshot, manifest)
 
 
-def check_no_other(manager: Manager, remote: RemotePackage) -> None:
-    """Make sure that the registry does not know another package by this name and number.
+def check_no_other(manager: Manager, remote: RemotePackage, *, any_source: bool = False) -> None:
+    """Make sure that versions of this name come from this repository, and that the number is free.
+
+    Args:
+        manager: the registry.
+        remote: a version that the registry does not have.
+        any_source: also where versions of the name were made here, or came from elsewhere.
 
     Raises:
-        ConflictError: it does.
+        ConflictError: the registry has another package of that name and number, or other versions are from elsewhere:
+            whoever says ``name@latest`` must not get a stranger's.
     """
-    manifest = remote.manifest
-    for version in manager.registry.summaries(manifest.name) if _is_known(manager, manifest.name) else ():
+    manifest, place = remote.manifest, f"{SCHEME}{remote.snapshot.repo_id}"
+    if all(package.name != manifest.name for package in manager.registry.packages()):
+        return
+    for version in manager.registry.summaries(manifest.name):
         if version.number == manifest.version and version.digest != manifest.digest:
             raise ConflictError(
                 f"{remote.reference} is {manifest.reference}, and the registry has another package of that name and "
                 f"number (sha256:{version.digest[:12]}, there sha256:{manifest.digest[:12]})",
                 hint="one of them was changed under its number; ask its author which is meant",
             )
+    known = {known.name: known.url for known in manager.registry.remotes()}.get(manifest.name)
+    if known != place and not any_source:
+        raise ConflictError(
+            f"{remote.reference} calls itself {manifest.reference}, and the versions of {manifest.name} here "
+            f"{f'come from {known}' if known else 'were made here'}",
+            hint=f"if you trust both, `patchmgr pull {remote.reference} --any-source`",
+        )
 
 
 @contextlib.contextmanager
@@ -139,12 +162,3 @@ def fetch_words(manager: Manager, remote: RemotePackage) -> EditPackage:
             package = EditPackage.open_part(remote.manifest, {name: folder / name for name in names})
         _ = package.requests, package.scores
     return package
-
-
-def companions(remote: RemotePackage) -> frozenset[str]:
-    """What lies beside the package."""
-    return COMPANIONS & set(remote.snapshot.files)
-
-
-def _is_known(manager: Manager, name: str) -> bool:
-    return any(package.name == name for package in manager.registry.packages())

@@ -30,11 +30,19 @@ class Sharing:
 
         return push(self._manager, reference, repo, private=private, create_pr=create_pr, dry_run=dry_run)
 
-    def pull(self, reference: str, *, model: str | None = None, again: bool = False) -> Pulled:
+    def pull(
+        self,
+        reference: str,
+        *,
+        model: str | None = None,
+        any_source: bool = False,
+        again: bool = False,
+        dry_run: bool = False,
+    ) -> Pulled:
         """Take a version from the Hub into the registry; see :func:`patchmgr.manager.sharing.pull.pull`."""
         from patchmgr.manager.sharing.pull import pull
 
-        return pull(self._manager, reference, model=model, again=again)
+        return pull(self._manager, reference, model=model, any_source=any_source, again=again, dry_run=dry_run)
 
     def search_hub(
         self,

@@ -1,6 +1,7 @@
 """A network that fails on purpose, at the n-th request from now or at every one.
 
-The kinds: ``500`` and ``503`` refuse before anything is done. ``hang`` never answers. ``drop`` closes the connection
+The kinds: ``500`` and ``503`` refuse before anything is done. ``html`` answers 200 with a page, as a network that wants
+a login does. ``hang`` never answers. ``drop`` closes the connection
 without an answer, with nothing done. ``cut`` does what was asked and closes the connection in the middle of the answer.
 ``lost`` does what was asked and never answers. A connection that hangs is closed after ``hang_s`` seconds at the
 latest, for those calls of the client that have no time limit.
@@ -12,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Kind = Literal["500", "503", "hang", "drop", "cut", "lost"]
+Kind = Literal["500", "503", "html", "hang", "drop", "cut", "lost"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from hub.testhub.access import Caller, caller_of
@@ -89,6 +89,10 @@ class Wire:
             recorded.fault = self.hub.faults.take(recorded.method, recorded.path)
         body = await _body(receive)
         if body is None:
+            return
+        if recorded.fault == "html":
+            recorded.status = 200
+            await HTMLResponse("<h1>Please log in</h1>")(scope, receive, send)
             return
         if recorded.fault in ("500", "503"):
             recorded.status = int(recorded.fault)

@@ -14,7 +14,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-COMPANIONS = {"README.md", "model.sig", ".gitattributes", "adapter_config.json", "adapter_model.safetensors"}
+COMPANIONS = {
+    "README.md", "model.sig", "adapter_config.json", "adapter_model.safetensors", "LICENSE", "LICENSE.md",
+    "LICENSE.txt", "NOTICE", "NOTICE.txt", ".gitattributes", ".gitignore",
+}  # fmt: skip
 CONFIG_FILES = ["config.json", "generation_config.json"]
 TOKENIZER_FILES = [
     "added_tokens.json", "chat_template.jinja", "chat_template.json", "merges.txt", "special_tokens_map.json",
