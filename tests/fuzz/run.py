@@ -156,20 +156,15 @@ def _guided(given: argparse.Namespace, root: Path, whole: Any, reader: Any, feed
             return atheris.Mutate(data, most)
         return reader.mutation(rng, [data or whole[0]])[:most]
 
-    words = [
-        f"-runs={given.inputs}",
-        f"-seed={given.seed + 1}",
-        f"-max_len={1 << 20}",
-        "-rss_limit_mb=0",
-        "-timeout=60",
-    ]
-    atheris.Setup([sys.argv[0], str(corpus), *words, "-verbosity=0"], feed, custom_mutator=custom)
+    def counted(data: bytes) -> None:
+        feed(data)
+        if sum(counts.values()) == given.inputs:  # the engine ends the process without a word
+            sys.stdout.write(f"{given.reader}: {given.inputs} inputs, guided, {counts['read']} read\n")
+            sys.stdout.flush()
 
-    import atexit  # the engine ends the process itself
-
-    atexit.register(
-        lambda: sys.stdout.write(f"{given.reader}: {sum(counts.values())} inputs, guided, {counts['read']} read\n")
-    )
+    words = [f"-runs={given.inputs + 10}", f"-seed={given.seed + 1}", f"-max_len={1 << 20}"]
+    words += ["-rss_limit_mb=0", "-timeout=60", "-verbosity=0"]
+    atheris.Setup([sys.argv[0], str(corpus), *words], counted, custom_mutator=custom)
     atheris.Fuzz()
 
 

@@ -60,6 +60,7 @@ def test_every_input_gives_a_value_or_a_reason(name, whole, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("guided", [False, True], ids=["random", "guided"])
 @pytest.mark.parametrize("name", READERS)
 def test_twenty_thousand_inputs_within_bounded_memory_and_time_write_nothing_elsewhere(name, guided):
