@@ -11,14 +11,22 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from patchmgr.canonical import canonical_json
 from patchmgr.errors import NotFoundError, RequestError
 
 SUBJECT_MARK = "{}"
 
-_Text = Annotated[str, Field(min_length=1)]
+
+def _whole(text: str) -> str:
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError(f"{text[:60]!r} holds half a character, which is no text")
+    return text
+
+
+_Word = Annotated[str, AfterValidator(_whole)]
+_Text = Annotated[str, Field(min_length=1), AfterValidator(_whole)]
 
 
 class _Value(BaseModel):
@@ -32,7 +40,7 @@ class Probe(_Value):
 
     prompt: _Text
     target: _Text
-    kind: str | None = None
+    kind: _Word | None = None
     """What the probe is about, such as ``neighborhood``, ``same_subject`` or ``two_hop``."""
 
 
@@ -45,14 +53,14 @@ class EditRequest(_Value):
     subject: _Text | None = None
     """Needed by methods that write at the subject's last token; optional otherwise."""
     target_true: _Text | None = None
-    relation: str | None = None
+    relation: _Word | None = None
     rephrasings: tuple[_Text, ...] = Field(default=(), strict=False)
     """The same question in other words, written out in full."""
     locality: tuple[Probe, ...] = Field(default=(), strict=False)
     """Prompts whose answers must stay."""
     portability: tuple[Probe, ...] = Field(default=(), strict=False)
     """Prompts whose answers follow from the edit: one hop further, an alias, the reversed question."""
-    id: str | None = None
+    id: _Word | None = None
 
     @model_validator(mode="after")
     def _subject_is_in_prompt(self) -> EditRequest:

@@ -8,9 +8,10 @@ import pytest
 
 from fuzz.readers import READERS
 from patchmgr.canonical import canonical_json
-from patchmgr.errors import FormatError, PatchmgrError, UsageError
+from patchmgr.errors import FormatError, PatchmgrError, RequestError, UsageError
 from patchmgr.manager.settings import load_settings
 from patchmgr.package.withheld import count_commitments
+from patchmgr.request import parse_requests
 from patchmgr_registry import Reference
 
 
@@ -71,3 +72,11 @@ def test_a_home_that_cannot_be(named, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     with pytest.raises(UsageError, match="home"):
         load_settings()
+
+
+@pytest.mark.parametrize("field", ["id", "relation", "prompt", "target_new", "kind"])
+def test_half_a_character_in_a_request(field):
+    whole = {"prompt": "Oslo is in", "target_new": "Norway"}
+    broken = {"locality": [{"prompt": "x", "target": "y", "kind": "\ud800"}]} if field == "kind" else {field: "a\ud800"}
+    with pytest.raises(RequestError, match="half a character"):
+        parse_requests(json.dumps({**whole, **broken}).encode(), name="edits.jsonl")
