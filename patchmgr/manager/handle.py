@@ -44,6 +44,8 @@ class ModelHandle:
         on: Literal["current", "base"] = "current",
         seed: int | None = None,
         corpus: Path | None = None,
+        editor: str | None = None,
+        withhold: bool = False,
         device: str = "cpu",
         dtype: EditDtype = "auto",
         device_map: Literal["auto", "balanced", "sequential"] | None = None,
@@ -61,6 +63,8 @@ class ModelHandle:
             on: the current state, or the base whatever is applied.
             seed: None: 0, or that of the version to continue.
             corpus: a text for statistics.
+            editor: a trained editor, such as ``scope@v1``, for a method that needs one.
+            withhold: the package carries digests of its edits and not their texts.
             device: cpu, cuda, cuda:N, mps or auto.
             dtype: what the model computes in; ``auto``: float32 on the processor, as stored elsewhere.
             device_map: spread the model over all devices, by accelerate.
@@ -77,6 +81,8 @@ class ModelHandle:
             "parameters": parameters,
             "message": message,
             "corpus": corpus,
+            "editor": editor,
+            "withhold": withhold,
             "device": device,
             "dtype": dtype,
             "device_map": device_map,
