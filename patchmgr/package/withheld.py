@@ -1,7 +1,7 @@
 """Edits that their author keeps: the package carries a commitment to each instead of its text.
 
-A commitment is the SHA-256 of 32 secret bytes and the request's canonical line. Without the bytes nobody can try a guess
-on it; with them the author can show later what the package was made from. What the weights do can still be asked.
+A commitment is the SHA-256 of 32 secret bytes and the request's canonical line. Without the bytes nobody can try a
+guess on it; with them the author can show later what the package was made from. What the weights do can still be asked.
 """
 
 from __future__ import annotations

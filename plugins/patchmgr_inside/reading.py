@@ -18,9 +18,7 @@ _ROWS = 64
 """Prompts in one pass."""
 
 
-def inputs_at(
-    model: nn.Module, module: nn.Module, rows: Sequence[Sequence[int]]
-) -> list[Float[Tensor, "_ width"]]:
+def inputs_at(model: nn.Module, module: nn.Module, rows: Sequence[Sequence[int]]) -> list[Float[Tensor, "_ width"]]:
     """The inputs of a module at the tokens of each row, float32 or wider, on the model's device.
 
     The pass stops at the module. Rows of similar length are run together, which decides the last bits of what is found.
