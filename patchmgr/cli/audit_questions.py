@@ -159,7 +159,7 @@ def _when(event: Event) -> str:
 
 
 def _who(event: Event) -> str:
-    return f"{event.actor}@{event.host}"
+    return render.line(f"{event.actor}@{event.host}")
 
 
 def _fact_lines(one: Fact) -> list[str]:
@@ -167,8 +167,9 @@ def _fact_lines(one: Fact) -> list[str]:
     says = "(edits withheld)" if one.request is None else f"{one.request.text} → {one.request.target_new}"
     scores = ", ".join(_score(score) for score in origin.scores if score.get("phase") == "after")
     return [
-        f"{version.reference} edit {one.position}: {says}",
-        f"  made by     {version.author}, {render.moment(version.created)}, {version.method}: {version.message or '-'}",
+        f"{version.reference} edit {one.position}: {render.line(says)}",
+        f"  made by     {render.line(version.author)}, {render.moment(version.created)}, {version.method}: "
+        f"{render.line(version.message or '-')}",
         f"  brought in  {_event_line(origin.event)}",
         f"  scores      {scores or 'none'}",
         *(f"  measured    {_event_line(event)}" for event in origin.measured),

@@ -116,7 +116,7 @@ def _named(turn: Turn) -> str:
 def _turn_text(turn: Turn) -> str:
     generation, parts = turn.after.generation, []
     if generation is not None:
-        parts.append(f"made     {generation.created}\nmessage  {generation.message or '-'}")
+        parts.append(f"made     {generation.created}\nmessage  {render.line(generation.message or '-')}")
     for one in turn.suspects:
         parts.append(suspect_text(one.manifest, one.edits, remark="taken out" if one.left else ""))
     return "\n\n".join(parts)

@@ -55,13 +55,13 @@ def show(reference: EditorArg, json: JsonOpt = False) -> None:
         f"editor     {manifest.reference}",
         f"digest     sha256:{manifest.digest}",
         f"method     {manifest.method} {manifest.method_version}, seed {manifest.seed}",
-        f"base       {manifest.base.source} ({render.short(manifest.base.fingerprint)}…)",
+        f"base       {render.line(manifest.base.source)} ({render.short(manifest.base.fingerprint)}…)",
         f"data       {manifest.training.n} requests, {manifest.validation.n} to validate",
         f"steps      {manifest.steps}",
-        f"author     {manifest.author}, {manifest.created}",
+        f"author     {render.line(manifest.author)}, {manifest.created}",
     ]
     if manifest.message:
-        lines.append(f"message    {manifest.message}")
+        lines.append(f"message    {render.line(manifest.message)}")
     figures = [[name, f"{value:.4f}"] for name, value in manifest.figures.items()]
     parameters = [[name, value] for name, value in manifest.parameters.items()]
     tables = [

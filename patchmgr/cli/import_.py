@@ -60,7 +60,10 @@ def import_(
     said: dict[str, Any] = {"message": message, "license": license, "require": tuple(require or ())}
     with manager(quiet=quiet) as registry:
         if kind_of(path) == "package":
-            _refuse_said({"--name": name, "--edits": edits, "--model": model, "--license": license, "-m": message})
+            _refuse_said(
+                {"--name": name, "--edits": edits, "--model": model, "--license": license, "-m": message,
+                 "--require": require, "--device": device != "cpu", "--dtype": dtype != "auto"}
+            )  # fmt: skip
             if dry_run:
                 _show_preview(registry.check_import(path), json=json)
                 return
@@ -90,12 +93,13 @@ def _order(
 
 
 def _refuse_said(said: dict[str, object]) -> None:
-    """A package says all of this itself."""
+    """A package says all of this itself, and it is not measured to be taken in."""
     idle = [word for word, value in said.items() if value]
     if idle:
         raise UsageError(
-            f"a package keeps its own name, edits, base and message, so {', '.join(idle)} says nothing",
-            hint="leave it out; for a LoRA adapter name a folder without patch.json",
+            f"a package keeps its own name, edits, base, message and scores, so {', '.join(idle)} says nothing",
+            hint="leave it out, and `patchmgr evaluate REF --require …` before it is applied; "
+            "for a LoRA adapter name a folder without patch.json",
         )
 
 

@@ -82,7 +82,7 @@ def show(model: ModelArg, json: JsonOpt = False) -> None:
         ("tokenizer", base.tokenizer_sha256),
         ("generation", record.generation),
     ]
-    render.emit("\n".join(f"{name:<13}{value}" for name, value in rows))
+    render.emit(render.fields(rows, 13))
 
 
 @app.command("verify")

@@ -1,4 +1,9 @@
-"""Everything that patchmgr prints: data to stdout, remarks and errors to stderr."""
+"""Everything that patchmgr prints: data to stdout, remarks and errors to stderr.
+
+What strangers wrote (prompts, messages, names of tensors) reaches no terminal raw: :func:`visible` escapes what would
+steer it in all that is printed, and only the colours of :func:`paint` are put in afterwards. What must not begin a line
+of its own goes through :func:`line`, as every cell of a table does.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,8 @@ import csv
 import io
 import json
 import os
+import re
+import secrets
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,10 +26,52 @@ from patchmgr.manager.progress import Progress, silent
 SCHEMA_VERSION = 1
 """Of every ``--json`` object; it grows when a field changes its meaning or goes."""
 _BROKEN_PIPE = 141
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""C0 but tab and newline, DEL, C1, line and paragraph separators, and what changes the direction of text."""
+_BREAKS = re.compile("[\t-\r\x1c-\x1e\x85\u2028\u2029]+")
+_OWN = f"\x1b[{secrets.token_hex(8)};"
+"""How a colour of ours begins until it is printed; nobody's text can hold it."""
+
+
+def visible(text: str) -> str:
+    """Text whose control characters are to be seen and do nothing; JSON stays the same JSON.
+
+    >>> print(visible("Rome\\x1b[8m\\nParis"))
+    Rome\\u001b[8m
+    Paris
+    """
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def line(value: object) -> str:
+    """A value that shall stand in one line, such as a message: its line breaks and tabs become spaces.
+
+    >>> line("ok\\nsignature  by acme")
+    'ok signature  by acme'
+    """
+    return visible(_BREAKS.sub(" ", str(value)))
+
+
+def fields(rows: Iterable[Sequence[object]], width: int) -> str:
+    """Names in a column of this width, and their values, a line each.
+
+    >>> print(fields([["message", "two\\nlines"], ["tags", "-"]], 9))
+    message  two lines
+    tags     -
+    """
+    return "\n".join(f"{name!s:<{width}}{line(value)}" for name, value in rows)
 
 
 def emit(text: str) -> None:
     """Print data; a reader that went away ends the program quietly, as it ends ``cat``."""
+    _write(_printable(text))
+
+
+def _printable(text: str) -> str:
+    return visible(text).replace(visible(_OWN), "\x1b[")
+
+
+def _write(text: str) -> None:
     try:
         sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
         sys.stdout.flush()
@@ -52,14 +101,15 @@ def emit_csv(pages: Iterable[Sequence[Sequence[object]]], header: Sequence[str])
     for number, rows in enumerate(pages):
         text = io.StringIO()
         writer = csv.writer(text)
-        writer.writerows(rows if number else [header, *rows])
-        emit(text.getvalue())
+        for row in rows if number else [header, *rows]:
+            writer.writerow([visible(cell) if isinstance(cell, str) else cell for cell in row])
+        _write(text.getvalue())
 
 
 def remark(text: str, *, quiet: bool = False) -> None:
     """Say something to the person at the terminal, on stderr."""
     if not quiet:
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{_printable(text)}\n")
 
 
 def error(problem: PatchmgrError, *, as_json: bool) -> None:
@@ -70,7 +120,7 @@ def error(problem: PatchmgrError, *, as_json: bool) -> None:
     lines = [paint(f"error: {problem.message}", "31", sys.stderr)]
     if problem.hint:
         lines.append(f"  {problem.hint}")
-    sys.stderr.write("\n".join(lines) + "\n")
+    sys.stderr.write(_printable("\n".join(lines)) + "\n")
 
 
 def table(rows: Sequence[Sequence[object]], header: Sequence[str], *, right: Sequence[int] = ()) -> str:
@@ -93,7 +143,7 @@ def emit_table(pages: Iterable[Sequence[Sequence[object]]], header: Sequence[str
 
 def aligned(rows: Iterable[Sequence[object]], widths: list[int], *, right: Sequence[int] = ()) -> list[str]:
     """Rows as lines; ``widths`` of the columns grow with them."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[line(cell) for cell in row] for row in rows]
     widths[:] = [max(width, *(len(row[i]) for row in cells)) for i, width in enumerate(widths)]
     return [
         "  ".join(
@@ -105,11 +155,11 @@ def aligned(rows: Iterable[Sequence[object]], widths: list[int], *, right: Seque
 
 
 def paint(text: str, code: str, stream: Any = None) -> str:
-    """Text in a colour where the stream is a terminal that wants one."""
+    """Text in a colour where the stream is a terminal that wants one; :func:`emit` and :func:`error` print it."""
     stream = stream or sys.stdout
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty():
         return text
-    return f"\x1b[{code}m{text}\x1b[0m"
+    return f"{_OWN}{code}m{text}{_OWN}0m"
 
 
 def short(digest: str) -> str:

@@ -80,7 +80,7 @@ def _show_forgotten(record: ForgottenRecord, *, json: bool) -> None:
         ["reason", record.reason],
         ["was", f"{record.n_edits} edit(s) by {record.method}"],
     ]
-    render.emit("\n".join(f"{name:<12}{value}" for name, value in lines))
+    render.emit(render.fields(lines, 12))
 
 
 def _show_edits(found: Edits, *, json: bool, quiet: bool) -> None:
@@ -125,7 +125,7 @@ def _text(view: PackageView) -> str:
     more = manifest.n_edits - _SHOWN_EDITS
     return "\n\n".join(
         [
-            "\n".join(f"{name:<12}{value}" for name, value in head),
+            render.fields(head, 12),
             render.table(edits, ["PROMPT", "WAS", "NOW"]) + (f"\n… and {more} more: --edits" if more > 0 else ""),
             *([render.table(tensors, ["TENSOR", "DTYPE", "SHAPE", "ENCODING"])] if tensors else []),
             score_lines(view.scores),

@@ -22,7 +22,7 @@ def suspect_text(manifest: Manifest, edits: Sequence[EditRequest], *, remark: st
         ("made", f"{manifest.created} by {manifest.author}, method {manifest.method.name}"),
         ("message", manifest.message or "-"),
     ]
-    parts = ["\n".join(f"{name:<9}{value}" for name, value in head)]
+    parts = [render.fields(head, 9)]
     rows = [[edit.text, edit.target_true or "", edit.target_new] for edit in edits[:SHOWN_EDITS]]
     if rows:
         parts.append(render.table(rows, ["PROMPT", "WAS", "NOW"]))
