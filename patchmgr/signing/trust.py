@@ -35,12 +35,11 @@ def find_trusted(folder: Path, name: str) -> TrustedKey:
     return known[name]
 
 
-def store_trusted(folder: Path, key: TrustedKey, *, dry_run: bool = False) -> bool:
-    """Put a key on the list, or find out whether it can be; False: it is there already, under that name.
+def is_new(folder: Path, key: TrustedKey) -> bool:
+    """Whether a key can be put on the list; False: it is there already, under that name.
 
     Raises:
         ConflictError: another key has that name, or this one has another.
-        StorageError: the disk is full, read-only or failing.
     """
     for known in trusted_keys(folder):
         if (known.name, known.pem) == (key.name, key.pem):
@@ -52,12 +51,14 @@ def store_trusted(folder: Path, key: TrustedKey, *, dry_run: bool = False) -> bo
             )
         if known.pem == key.pem:
             raise ConflictError(f"the {key} is trusted as {known.name} already", hint="one name is enough")
-    if dry_run:
-        return True
+    return True
+
+
+def store_trusted(folder: Path, key: TrustedKey) -> None:
+    """Put a new key on the list; StorageError when the disk is full, read-only or failing."""
     with storing("the list of trusted keys"):
         folder.mkdir(parents=True, exist_ok=True)
     store_file(key.pem, folder / f"{key.name}{_SUFFIX}", what="the trusted key")
-    return True
 
 
 def drop_trusted(folder: Path, name: str) -> None:
@@ -68,8 +69,12 @@ def drop_trusted(folder: Path, name: str) -> None:
 
 
 def _read(path: Path) -> TrustedKey:
-    data = path.read_bytes()
+    hint = "remove it, and `patchmgr trust add` the key again"
+    try:
+        data = path.read_bytes()
+    except OSError as error:  # a folder, or a file that may not be read
+        raise IntegrityError(f"{path} is no trusted key ({error.strerror})", hint=hint) from None
     for begin, kind in _KINDS.items():
         if data.startswith(begin):
             return TrustedKey(path.name.removesuffix(_SUFFIX), kind, data)
-    raise IntegrityError(f"{path} is no trusted key", hint="remove the file, and `patchmgr trust add` the key again")
+    raise IntegrityError(f"{path} is no trusted key", hint=hint)

@@ -8,6 +8,7 @@ from patchmgr.errors import ConflictError, IntegrityError, NotFoundError, Patchm
 from patchmgr.manager.manager import Manager
 from patchmgr.signing import library
 from patchmgr.signing.sign import SigningOrder
+from patchmgr_registry import Transaction
 
 
 @pytest.fixture
@@ -101,6 +102,30 @@ def test_a_damaged_list_is_told(manager, keys):
     (manager.settings.trust / "bob.pem").write_text("nonsense")
     with pytest.raises(IntegrityError, match=r"bob\.pem"):
         manager.trust.list()
+    (manager.settings.trust / "bob.pem").unlink()
+    (manager.settings.trust / "x.pem").mkdir()
+    with pytest.raises(IntegrityError, match=r"x\.pem is no trusted key"):
+        manager.trust.list()
+
+
+def test_nobody_is_trusted_of_whom_no_event_says_so_whatever_is_interrupted(manager, keys, monkeypatch):
+    def interrupted(*_words, **_more):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Transaction, "commit", interrupted)
+        manager.trust.add("ana", key=keys("ana.pub"))
+    assert trusted_files(manager) == [] and manager.registry.events() == ()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("patchmgr.manager.signing.trust.store_trusted", interrupted)
+        manager.trust.add("ana", key=keys("ana.pub"))
+    assert trusted_files(manager) == [] and len(manager.registry.events()) == 1
+    assert manager.trust.add("ana", key=keys("ana.pub"))[1]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Transaction, "commit", interrupted)
+        manager.trust.remove("ana")
+    assert trusted_files(manager) == ["ana.pem"]
+    assert [event.action for event in manager.registry.events()] == ["trust-add", "trust-add"]
 
 
 @pytest.mark.parametrize(

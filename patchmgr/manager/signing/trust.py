@@ -1,19 +1,28 @@
-"""Whom this home trusts: keys put on the list and taken off it, each change an event."""
+"""Whom this home trusts: keys put on the list and taken off it, each change an event.
+
+A key is put on the list after its event is committed, and taken off before: whatever is interrupted, nobody is trusted
+of whom no event says so.
+"""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from patchmgr.errors import UsageError
+from patchmgr.durable import storing
+from patchmgr.errors import BusyError, UsageError
 from patchmgr.package.manifest import check_name
 from patchmgr.signing.contract import TrustedKey
 from patchmgr.signing.pem import read_certificate, read_public_key
-from patchmgr.signing.trust import drop_trusted, find_trusted, store_trusted, trusted_keys
+from patchmgr.signing.trust import drop_trusted, find_trusted, is_new, store_trusted, trusted_keys
 from patchmgr_registry import EventObject
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
+
+_PATIENCE_S = 10.0
 
 
 class Trust:
@@ -44,7 +53,9 @@ class Trust:
             UsageError: not one of the two is given, or the file holds something else; a private key above all.
             NotFoundError: there is no such file.
             ConflictError: another key has that name, or this one has another.
-            StorageError: the disk is full, read-only or failing.
+            BusyError: another process is changing the list.
+            StorageError: the disk is full, read-only or failing; where the key could not be stored after its event, the
+                call can be made again.
         """
         check_name(name)
         if key is not None and certificate is None:
@@ -53,11 +64,14 @@ class Trust:
             coming = read_certificate(certificate, name)
         else:
             raise UsageError("whom to trust?", hint="give --key PUB.pem, or --certificate CA.pem")
-        with self._manager.registry.begin() as tx:  # one process at a time looks at the list and changes it
-            new = store_trusted(self._manager.settings.trust, coming, dry_run=dry_run)
-            if new and not dry_run:
-                tx.record_event(self._manager.origin, "trust-add", objects=[_about(coming)])
-                tx.commit()
+        folder = self._manager.settings.trust
+        if dry_run:
+            return coming, is_new(folder, coming)
+        with self._alone():
+            new = is_new(folder, coming)
+            if new:
+                self._record("trust-add", coming)
+                store_trusted(folder, coming)
         return coming, new
 
     def remove(self, name: str, *, dry_run: bool = False) -> TrustedKey:
@@ -65,17 +79,42 @@ class Trust:
 
         Raises:
             NotFoundError: nobody is trusted under that name.
+            BusyError: another process is changing the list.
             StorageError: the disk is read-only or failing.
         """
         folder = self._manager.settings.trust
-        with self._manager.registry.begin() as tx:
+        if dry_run:
+            return find_trusted(folder, name)
+        with self._alone():
             key = find_trusted(folder, name)
-            if not dry_run:
-                drop_trusted(folder, name)
-                tx.record_event(self._manager.origin, "trust-remove", objects=[_about(key)])
-                tx.commit()
+            drop_trusted(folder, name)
+            try:
+                self._record("trust-remove", key)
+            except BaseException:
+                store_trusted(folder, key)
+                raise
         return key
 
+    def _record(self, action: str, key: TrustedKey) -> None:
+        with self._manager.registry.begin() as tx:
+            objects = [EventObject(key.kind, key.name, key.fingerprint)]
+            tx.record_event(self._manager.origin, action, objects=objects)
+            tx.commit()
 
-def _about(key: TrustedKey) -> EventObject:
-    return EventObject(key.kind, key.name, key.fingerprint)
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One process at a time looks at the list and changes it."""
+        from filelock import FileLock, Timeout
+
+        folder = self._manager.settings.trust
+        with storing("the list of trusted keys"):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(f"{folder}.lock", timeout=_PATIENCE_S)
+            try:
+                lock.acquire()
+            except Timeout:
+                raise BusyError("another process is changing the list of trusted keys", hint="try again") from None
+        try:
+            yield
+        finally:
+            lock.release()
