@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from patchmgr.errors import ConflictError, NotFoundError
 from patchmgr.exporters.contract import ExportOptions, ExportSource, Prepared, Written
-from patchmgr.manager.exporting.place import check_replaceable, find_place, write_folder
+from patchmgr.manager.exporting.place import MARKER, check_replaceable, find_place, mark, write_folder
 from patchmgr.manager.exporting.source import find_source, is_model, source_of
 from patchmgr.manager.states import open_version
 from patchmgr.package.reader import WEIGHTS
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
 
 ADAPTER_LIMIT_BYTES = 256 * 1024 * 1024
-"""Of a package's deltas; larger ones ride without an adapter, which would be as large again."""
+"""Of a package's deltas, and of their adapter; larger ones ride without one."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,9 @@ def export(manager: Manager, order: ExportOrder) -> Exported:
     source, prepared, place = _prepared(manager, order)
 
     def write(folder: Path) -> Written:
-        return prepared.write(folder, manager.progress)
+        written = prepared.write(folder, manager.progress)
+        mark(folder, order.to)
+        return written
 
     written = write_folder(place, write)
     if is_model(manager, order.name):
@@ -96,7 +98,8 @@ def plan_export(manager: Manager, order: ExportOrder) -> Exported:
     """Everything that :func:`export` checks, and what it would write; errors as those of it."""
     source, prepared, place = _prepared(manager, order)
     packages = tuple(manifest.reference for manifest in source.stack)
-    return Exported(source.name, order.to, place, packages, prepared.files, prepared.facts, prepared.remarks)
+    files = (*prepared.files, MARKER)
+    return Exported(source.name, order.to, place, packages, files, prepared.facts, prepared.remarks)
 
 
 def adapter_files(manager: Manager, version: VersionRecord) -> Mapping[str, bytes] | None:
@@ -104,7 +107,7 @@ def adapter_files(manager: Manager, version: VersionRecord) -> Mapping[str, byte
 
     None where it has no exact one: a memory, a package that was computed on others, a change that is not of low rank or
     not of linear maps, a model that transformers does not know, a base that is not here, or more than
-    :data:`ADAPTER_LIMIT_BYTES` of deltas.
+    :data:`ADAPTER_LIMIT_BYTES` of deltas or of factors.
 
     Raises:
         IntegrityError: a byte of the base or of the package is not what its digest says.
@@ -120,7 +123,8 @@ def adapter_files(manager: Manager, version: VersionRecord) -> Mapping[str, byte
     if manifest.files[WEIGHTS].size_bytes > ADAPTER_LIMIT_BYTES:
         return None
     try:
-        adapter = make_adapter(source_of(manager, package, with_parents=False), ExportOptions())
+        source = source_of(manager, package, with_parents=False)
+        adapter = make_adapter(source, ExportOptions(), limit_bytes=ADAPTER_LIMIT_BYTES)
     except (ConflictError, NotFoundError):
         return None
     return {CONFIG: adapter.config, ADAPTER_WEIGHTS: adapter.weights}
@@ -131,7 +135,7 @@ def _prepared(manager: Manager, order: ExportOrder) -> tuple[ExportSource, Prepa
     source = find_source(manager, order.name, with_parents=order.with_parents)
     place = find_place(manager, source.base.folder, order.destination, force=order.force)
     prepared = exporter.prepare(source, order.options)
-    check_replaceable(place, prepared.files)
+    check_replaceable(place, order.to, prepared.files)
     return source, prepared, place
 
 

@@ -6,6 +6,7 @@ as every edit is. No method made it, so it is not made again: ``rebase`` and ``c
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,12 +50,13 @@ def kind_of(folder: Path) -> str:
     """``package`` or ``adapter``; a package that carries an adapter along is a package.
 
     Raises:
-        NotFoundError: the folder is neither.
+        NotFoundError: the folder is neither, or cannot be read.
     """
-    if (folder / MANIFEST).is_file():
-        return "package"
-    if is_adapter(folder):
-        return "adapter"
+    with contextlib.suppress(OSError):  # a name that no file can have, or a folder that may not be read
+        if (folder / MANIFEST).is_file():
+            return "package"
+        if is_adapter(folder):
+            return "adapter"
     raise NotFoundError(
         f"{str(folder)!r} is neither an edit package nor a LoRA adapter",
         hint="it needs patch.json, or adapter_config.json and adapter_model.safetensors",

@@ -130,20 +130,35 @@ def _kept(manager: Manager, state: ModelState, stack: Stack, destination: Path) 
     return {file: found for file, found in kept.items() if found.path.stat().st_dev == standing.stat().st_dev}
 
 
+def named_place(manager: Manager, base: Path, destination: Path) -> Path:
+    """The folder that is named, every link in its path followed, found to be apart from all that patchmgr reads.
+
+    Raises:
+        ConflictError: it lies in patchmgr's own folder or in that of a registered base, or one of these lies in it.
+    """
+    folder = Path(os.path.realpath(folder_of(str(destination))))
+    kept = {Path(os.path.realpath(manager.settings.home)): "patchmgr's own folder"}
+    for record in manager.registry.bases():
+        kept[Path(os.path.realpath(record.folder))] = f"the folder of the registered base {record.source}"
+    kept[Path(os.path.realpath(base))] = "the base's folder"
+    for other, whose in kept.items():
+        if folder.is_relative_to(other):
+            raise ConflictError(f"{folder} lies in {whose}", hint="name a new folder elsewhere")
+        if other.is_relative_to(folder) and other.exists():
+            raise ConflictError(f"{folder} has {whose} in it", hint="name a new folder elsewhere")
+    return folder
+
+
 def new_place(manager: Manager, base: Path, destination: Path) -> Path:
     """The folder to make, every link in its path followed; what would end badly is refused before the work is done."""
-    folder = Path(os.path.realpath(folder_of(str(destination))))
-    new = "name a new folder, or an empty one"
-    for inside, whose in ((manager.settings.home, "patchmgr's own folder"), (base, "the base's folder")):
-        if folder.is_relative_to(os.path.realpath(inside)):
-            raise ConflictError(f"{folder} lies in {whose}", hint="name a new folder elsewhere")
+    folder = named_place(manager, base, destination)
     blocking = next((path for path in folder.parents if path.exists() and not path.is_dir()), None)
     if blocking is not None:
         raise ConflictError(f"{blocking} is a file, so {folder} cannot be a folder", hint="name a folder elsewhere")
     if not folder.exists():
         return folder
     if not folder.is_dir() or any(folder.iterdir()):
-        raise ConflictError(f"{folder} is there already", hint=new)
+        raise ConflictError(f"{folder} is there already", hint="name a new folder, or an empty one")
     if folder == Path.cwd() or os.path.ismount(folder):  # the finished folder takes its place, and here it cannot
         raise ConflictError(f"{folder} cannot be exchanged for another", hint="name a new folder inside it")
     return folder

@@ -104,13 +104,13 @@ def _result(score: Score, manifest: Manifest) -> EvalResult:
     )
 
 
-def licence_fields(licence: str | None) -> dict[str, str | None]:
+def licence_fields(licence: str | None) -> tuple[str | None, str | None]:
     """``license`` and ``license_name`` as the Hub takes them, of what a manifest calls its licence.
 
     >>> licence_fields("MIT"), licence_fields("LicenseRef-Acme")
-    ({'license': 'mit', 'license_name': None}, {'license': 'other', 'license_name': 'licenseref-acme'})
+    (('mit', None), ('other', 'licenseref-acme'))
     """
     spdx = (licence or "").lower()
     if not spdx or spdx in _LICENSES:
-        return {"license": spdx or None, "license_name": None}
-    return {"license": "other", "license_name": re.sub(r"[^a-z0-9.]+", "-", spdx).strip("-")}
+        return spdx or None, None
+    return "other", re.sub(r"[^a-z0-9.]+", "-", spdx).strip("-")

@@ -12,7 +12,11 @@ import pytest
 
 from checkpoints import EDITABLE, file_digests, make_checkpoint, make_package
 from patchmgr.base.checkpoint import Checkpoint
+from patchmgr.errors import ConflictError
+from patchmgr.exporters.contract import Written
+from patchmgr.manager.exporting.place import MARKER, check_replaceable, mark, write_folder
 from patchmgr.manager.manager import Manager
+from patchmgr.manager.write_out import new_place
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +53,9 @@ def test_a_model_is_exported_as_a_checkpoint_that_is_its_generation(tiny, run, t
     with Manager.open() as manager:
         generation, (status,) = manager.path("tiny"), manager.status("tiny")
     found = file_digests(tmp_path / "out")
+    assert found.pop(MARKER)
     assert found == {name: digest for name, digest in file_digests(generation).items() if name in found}
-    assert done.json["state_root"] == status.state_root and set(done.json["files"]) == set(found)
+    assert done.json["state_root"] == status.state_root and set(done.json["files"]) == {*found, MARKER}
     assert done.json["size_bytes"] == sum(path.stat().st_size for path in (tmp_path / "out").iterdir())
     assert not any(path.is_symlink() or path.stat().st_nlink > 1 for path in (tmp_path / "out").iterdir())
     assert Checkpoint.read(tmp_path / "out").size_bytes == Checkpoint.read(tiny).size_bytes
@@ -90,6 +95,78 @@ def test_a_folder_that_is_there_is_replaced_by_force_and_only_if_it_is_an_export
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_force_replaces_no_folder_that_is_no_export_of_that_form(tiny, run, tmp_path):
+    assert run("export", "tiny", "--to", "xor", "-o", "out").code == 0
+    refused = run("export", "tiny", "--to", "checkpoint", "-o", "out", "--force")
+    assert refused.code == 4 and "is an export --to xor" in refused.err
+    other = make_checkpoint(tmp_path / "other", sharded=True, seed=5)  # the very names that an export would write
+    before = file_digests(other)
+    for damage in (None, "{", '{"form": "checkpoint"}'):
+        if damage is not None:
+            (other / MARKER).write_text(damage)
+        refused = run("export", "tiny", "--to", "checkpoint", "-o", "other", "--force")
+        assert refused.code == 4 and "is no export of patchmgr's" in refused.err
+    (other / MARKER).unlink()
+    assert file_digests(other) == before
+
+
+def test_no_export_lies_in_the_folder_of_a_registered_base_or_around_it(tiny, run, tmp_path):
+    other = make_checkpoint(tmp_path / "shelf" / "other", sharded=True, seed=5)
+    (tmp_path / "link").symlink_to(other)
+    before = file_digests(other)
+    with Manager.open() as manager:
+        manager.add_model("other", str(other))
+        for place in (other, tmp_path / "shelf", manager.settings.home.parent):
+            mark(place, "checkpoint")
+        before[MARKER] = file_digests(other)[MARKER]
+        for place, said in (
+            (other, "lies in the folder of the registered base other"), (tmp_path / "link", "lies in"),
+            (other / "new", "lies in"), (tmp_path / "shelf", "has the folder of the registered base other in it"),
+            (manager.settings.home.parent, "in it"),
+        ):  # fmt: skip
+            for force in ([], ["--force"]):
+                refused = run("export", "one@v1", "--to", "checkpoint", "-o", place, *force)
+                assert refused.code == 4 and said in refused.err
+            with pytest.raises(ConflictError, match=said):
+                new_place(manager, tiny, place)
+    assert file_digests(other) == before
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5, 6])
+def test_an_exchange_that_is_interrupted_anywhere_leaves_the_old_or_the_new(tmp_path, monkeypatch, at):
+    place, rename, calls = tmp_path / "out", Path.replace, []
+    place.mkdir()
+    (place / "a").write_text("old")
+
+    def write(folder: Path) -> Written:
+        (folder / "a").write_text("new")
+        return Written()
+
+    def replace(source: Path, target: Path) -> Path:
+        calls.append(target)
+        if at == 2 * len(calls) - 1:
+            raise KeyboardInterrupt
+        done = rename(source, target)
+        if at == 2 * len(calls):
+            raise KeyboardInterrupt
+        return done
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        write_folder(place, write)
+    assert (place / "a").read_text() == ("new" if at == 6 else "old")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_marker_forgives_what_the_earlier_export_wrote_and_nothing_else(tmp_path):
+    (tmp_path / "old.safetensors").write_bytes(b"")
+    mark(tmp_path, "xor")
+    check_replaceable(tmp_path, "xor", ["new.safetensors"])
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ConflictError, match="'mine'"):
+        check_replaceable(tmp_path, "xor", ["new.safetensors"])
+
+
 def test_a_failure_on_the_way_leaves_what_was_there(tiny, run, tmp_path, monkeypatch):
     assert run("export", "tiny", "--to", "xor", "-o", "out").code == 0
     before = file_digests(tmp_path / "out")
@@ -111,6 +188,9 @@ def test_a_failure_on_the_way_leaves_what_was_there(tiny, run, tmp_path, monkeyp
         (["export", "org/one@v1", "--to", "xor", "-o", "out"], 2, "`patchmgr pull org/one@v1` first"),
         (["import", "./base"], 1, "neither an edit package nor a LoRA adapter"),
         (["import", "./one", "--name", "uno"], 2, "--name says nothing"),
+        (["import", "./one", "--require", "reliability>=0.99"], 2, "--require says nothing"),
+        (["import", "./one", "--device", "cuda", "--dtype", "float16"], 2, "--device, --dtype says nothing"),
+        (["import", "a" * 5000], 1, "neither an edit package nor a LoRA adapter"),
         (["import", "./lora"], 2, "--model"),
         (["import", "./lora", "--model", "tiny"], 2, "--edits FILE"),
     ],

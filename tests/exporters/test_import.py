@@ -169,14 +169,37 @@ def change(folder: Path, edit) -> None:
         ({"something_new": {"on": 1}}, "something_new"),
         ({"r": 3}, "of rank 2 and 2"),
         ({"rank_pattern": {"down_proj": 8}}, "says 8"),
-        ({"rank_pattern": {"(": 8}}, "no regular expression"),
+        ({"rank_pattern": {"(": 8}}, r"rank_pattern has the key '\(', which is not the name"),
+        ({"rank_pattern": {"(a+)+b": 8}}, "not the name of a module"),
+        ({"alpha_pattern": {"a{99999999999999999999}": 8}}, "alpha_pattern has the key"),
+        ({"alpha_pattern": {"(" * 5000: 8}}, "not the name of a module"),
+        ({"alpha_pattern": {"layers.*.down_proj": 8}}, "not the name of a module"),
         ({"lora_alpha": "much"}, "alpha of"),
+        ({"lora_alpha": 10**400}, "alpha of"),
+        ({"lora_alpha": 1e300}, "beyond what float32 holds"),
+        ({"r": 10**400}, "rank of"),
         ({"rank_pattern": [8]}, "rank_pattern is not an object"),
     ],
 )
 def test_what_is_no_plain_lora_is_refused_by_name(tmp_path, config, reason):
     with pytest.raises(FormatError, match=reason):
         read_adapter(write_adapter(tmp_path / "lora", **config))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits"),
+    [
+        ("down_proj", True), ("mlp.down_proj", True), (r"0\.mlp\.down_proj", True), ("own_proj", False),
+        ("model.layers.0.mlp.down_proj", True), ("^model.layers.0.mlp.down_proj", True), ("^down_proj", False),
+        ("layers.1.mlp.down_proj", False),
+    ],
+)  # fmt: skip
+def test_a_pattern_that_is_a_name_fits_the_end_of_a_path_as_pefts_does(tmp_path, pattern, fits):
+    from peft.utils.other import get_pattern_key
+
+    (module,) = read_adapter(write_adapter(tmp_path / "lora", alpha_pattern={pattern: 6})).modules
+    assert module.scale == (3.0 if fits else 1.0)
+    assert (get_pattern_key([pattern], module.path) == pattern) == fits
 
 
 def _rename(old: str, new: str):
@@ -216,7 +239,12 @@ def test_a_damaged_file_and_a_pickle_are_refused(tmp_path):
     (folder / CONFIG).write_text("{")
     with pytest.raises(FormatError, match="is not JSON"):
         read_adapter(folder)
+    (folder / CONFIG).unlink()
+    (folder / CONFIG).mkdir()
+    with pytest.raises(NotFoundError, match="cannot be read: Is a directory"):
+        read_adapter(folder)
     shutil.rmtree(folder)
     folder.mkdir()
-    with pytest.raises(NotFoundError, match="neither an edit package nor a LoRA adapter"):
-        kind_of(folder)
+    for no_package in (folder, Path("a" * 5000)):
+        with pytest.raises(NotFoundError, match="neither an edit package nor a LoRA adapter"):
+            kind_of(no_package)

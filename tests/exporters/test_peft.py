@@ -10,16 +10,22 @@ import numpy as np
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.numpy import load as load_arrays
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM
 
 from checkpoints import make_checkpoint, make_package, random_factors
+from exporters.conftest import DOWN, tensor_of
+from hub.testhub.cards import metadata_of, validate
 from memory_packages import make_memory_package
 from patchmgr.base.checkpoint import Checkpoint
 from patchmgr.errors import ConflictError, NotFoundError, UsageError
 from patchmgr.exporters.contract import ExportOptions
+from patchmgr.exporters.peft.card import render_card
+from patchmgr.exporters.peft.exporter import make_adapter
 from patchmgr.exporters.peft.files import CONFIG, PREFIX, WEIGHTS
 from patchmgr.manager.export import ExportOrder, adapter_files, export, plan_export
+from patchmgr.manager.exporting.source import find_source
 from patchmgr.manager.manager import Manager
 from patchmgr.package.encodings.dense import Dense
 from patchmgr.package.encodings.xor import xor_between
@@ -105,6 +111,63 @@ def test_an_export_is_the_same_bytes_every_time_and_rides_beside_the_package(hom
     assert ridden is not None and set(ridden) == {CONFIG, WEIGHTS}
     for file in (CONFIG, WEIGHTS):
         assert (one / file).read_bytes() == (two / file).read_bytes() == ridden[file]
+
+
+def test_an_adapter_that_its_uniform_rank_makes_too_large_does_not_ride_and_is_not_built(
+    homes, home, tmp_path, monkeypatch
+):
+    base, rng = homes("llama", "float32").base, np.random.default_rng(0)
+    ranks = {tensor_of(base, DOWN["llama"], block): rank for block, rank in ((0, 1), (1, 16))}
+    deltas = {name: random_factors(rng, (24, 40), rank) for name, rank in ranks.items()}
+    make_package(tmp_path / "uneven", base, name="uneven", deltas=deltas)
+    with Manager.open() as manager:
+        manager.add_model("m", str(base))
+        uneven = manager.import_package(tmp_path / "uneven")
+        ridden = adapter_files(manager, uneven)
+        assert ridden is not None
+        n_factors = sum(array.size for array in load_arrays(ridden[WEIGHTS]).values())
+        monkeypatch.setattr("patchmgr.manager.export.ADAPTER_LIMIT_BYTES", 4 * n_factors)
+        assert adapter_files(manager, uneven) == ridden
+        monkeypatch.setattr("patchmgr.exporters.peft.modules.read_skeleton", lambda *_: pytest.fail("built"))
+        source = find_source(manager, "uneven@v1")
+        with pytest.raises(ConflictError, match="adapter of rank 16 would take"):
+            make_adapter(source, ExportOptions(), limit_bytes=4 * n_factors - 1)
+        monkeypatch.setattr("patchmgr.manager.export.ADAPTER_LIMIT_BYTES", 4 * n_factors - 1)
+        assert adapter_files(manager, uneven) is None
+
+
+def card_of(manager: Manager, *, source: str, revision: str | None = None, licences=("MIT",)) -> str:
+    manifest = manager.show("one@v1").manifest
+    stack = [manifest.model_copy(update={"license": licence}) for licence in licences]
+    base = manifest.base.model_copy(update={"source": source, "revision": revision})
+    return render_card("one", base, stack, {"a": 0.0}, rank=1, dtype="float32", encoder_decoder=False)
+
+
+def test_the_card_is_one_that_the_hub_takes_whatever_the_packages_say(homes):
+    with homes("llama", "float32").open() as manager:
+        for licences, wanted in (
+            (["Apache-2.0"], ("apache-2.0", None)), (["LicenseRef-acme"], ("other", "licenseref-acme")),
+            (["MIT: x\ntags: [evil]"], ("other", "mit-x-tags-evil")), ([None], (None, None)),
+            (["MIT", "Apache-2.0"], (None, None)),
+        ):  # fmt: skip
+            card = card_of(manager, source="org/llama", licences=licences)
+            assert validate(card) == ([], [])
+            found = metadata_of(card)
+            assert (found.get("license"), found.get("license_name")) == wanted
+            assert found["base_model"] == "org/llama" and found["library_name"] == "peft"
+            assert found["tags"] == ["lora", "patchmgr", "model-editing", "knowledge-editing", "random"]
+
+
+def test_the_card_says_how_the_base_is_loaded_where_a_stranger_can_have_it(homes):
+    with homes("llama", "float32").open() as manager:
+        hub = card_of(manager, source="org/llama", revision="a" * 40)
+        assert f'from_pretrained("org/llama", revision="{"a" * 40}")' in hub
+        assert 'revision="\\"); evil(\\"")' in card_of(manager, source="org/llama", revision='"); evil("')
+        demo = card_of(manager, source="demo:atlas")
+        assert 'from_pretrained(demo_folder("atlas"))' in demo and "base_model:" not in demo
+        for source in ("llama", "/home/me/llama", 'org/"); evil("'):
+            assert "## Use" not in card_of(manager, source=source)
+            assert "base_model" not in metadata_of(card_of(manager, source=source))
 
 
 def test_columns_are_exact_as_factors_that_pick_them(homes, tmp_path):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
+from patchmgr.package.card_metadata import TAGS, is_demo, is_hub_id, licence_fields
 from patchmgr.package.manifest import BaseRecord, Manifest
 
 CARD = "README.md"
@@ -45,16 +47,21 @@ def render_card(
 
 
 def _front_matter(base: BaseRecord, stack: Sequence[Manifest], *, lossy: bool, encoder_decoder: bool) -> str:
-    task = "text2text-generation" if encoder_decoder else "text-generation"
-    lines = ["---", "library_name: peft", "base_model_relation: adapter", f"pipeline_tag: {task}"]
-    if "/" in base.source and ":" not in base.source:
-        lines.append(f"base_model: {base.source}")
+    from huggingface_hub import ModelCardData
+
     licences = {manifest.license for manifest in stack}
-    if len(licences) == 1 and (only := licences.pop()):
-        lines.append(f"license: {only}")
+    licence, licence_name = licence_fields(licences.pop() if len(licences) == 1 else None)
     methods = sorted({manifest.method.name for manifest in stack})
-    tags = ["lora", "patchmgr", "model-editing", "knowledge-editing", *methods, *(["lossy"] if lossy else [])]
-    return "\n".join([*lines, "tags:", *(f"- {tag}" for tag in dict.fromkeys(tags)), "---", ""])
+    data = ModelCardData(
+        library_name="peft",
+        base_model=base.source if is_hub_id(base.source) else None,
+        base_model_relation="adapter",
+        pipeline_tag="text2text-generation" if encoder_decoder else "text-generation",
+        tags=list(dict.fromkeys(["lora", *TAGS, *methods, *(["lossy"] if lossy else [])])),
+        license=licence,
+        license_name=licence_name,
+    )
+    return f"---\n{data.to_yaml()}\n---\n"
 
 
 def _exactness(errors: Mapping[str, float], dtype: str) -> str:
@@ -81,9 +88,18 @@ def _errors(errors: Mapping[str, float]) -> str:
 
 
 def _use(base: BaseRecord, auto_class: str) -> str:
+    """How it is loaded; nothing where only the author knows where the base is."""
+    imports = f"from peft import PeftModel\nfrom transformers import {auto_class}\n"
+    if is_hub_id(base.source):
+        revision = f", revision={json.dumps(base.revision)}" if base.revision else ""
+        where = f'"{base.source}"{revision}'
+    elif is_demo(base.source):
+        imports += "\nfrom patchmgr.demo.bases import demo_folder\n"
+        where = f'demo_folder("{base.source.partition(":")[2]}")'
+    else:
+        return ""
     return (
-        "## Use\n\n```python\n"
-        f"from peft import PeftModel\nfrom transformers import {auto_class}\n\n"
-        f'model = {auto_class}.from_pretrained("{base.source}")\n'
+        f"## Use\n\n```python\n{imports}\n"
+        f"model = {auto_class}.from_pretrained({where})\n"
         'model = PeftModel.from_pretrained(model, "this-folder")\n```\n'
     )

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from patchmgr.exporters.peft.modules import LinearModule, Skeleton
     from patchmgr.package.encodings.contract import Delta
 
+_FACTOR_BYTES = 4
+"""Of a float32."""
 _OTHERWISE = "--to checkpoint or --to xor carries it"
 
 
@@ -85,8 +87,13 @@ class PeftExporter:
         )
 
 
-def make_adapter(source: ExportSource, options: ExportOptions) -> Adapter:
-    """A stack as one adapter; errors as those of :meth:`PeftExporter.prepare`."""
+def make_adapter(source: ExportSource, options: ExportOptions, *, limit_bytes: int | None = None) -> Adapter:
+    """A stack as one adapter; one whose factors take more than ``limit_bytes`` as float32 is not built.
+
+    Raises:
+        ConflictError: it would take more; and as for :meth:`PeftExporter.prepare`.
+        PatchmgrError: as for :meth:`PeftExporter.prepare`.
+    """
     from patchmgr.exporters.peft.factors import lora_factors
     from patchmgr.exporters.peft.files import LoraPair, config_bytes, weights_bytes
     from patchmgr.exporters.peft.modules import parameters_of, read_skeleton
@@ -95,9 +102,11 @@ def make_adapter(source: ExportSource, options: ExportOptions) -> Adapter:
     refuse_nothing(source, "an adapter")
     _check_options(options)
     changes = {name: _change(source, name, options) for name in source.sums}
+    rank = _rank(changes, options)
+    if limit_bytes is not None:
+        _check_size(changes, rank, limit_bytes)
     skeleton = read_skeleton(source.base.folder)
     modules = {name: _module(source, skeleton, name) for name in changes}
-    rank = _rank(changes, options)
     pairs = [
         LoraPair(modules[name].path, *lora_factors(change, rank, stored_in_out=modules[name].stored_in_out))
         for name, change in changes.items()
@@ -168,6 +177,16 @@ def _rank(changes: Mapping[str, LowRankChange], options: ExportOptions) -> int:
     """The uniform rank: what was asked for where all fits into it, else the largest."""
     largest = max(change.factors.rank for change in changes.values())
     return max(1, largest, options.rank or 0)
+
+
+def _check_size(changes: Mapping[str, LowRankChange], rank: int, limit_bytes: int) -> None:
+    """Every module is filled up to the uniform rank, so one change of high rank makes many small ones large."""
+    sizes = [change.factors.u.shape[0] + change.factors.v.shape[1] for change in changes.values()]
+    size_bytes = sum(rank * size * _FACTOR_BYTES for size in sizes)
+    if size_bytes > limit_bytes:
+        raise ConflictError(
+            f"the adapter of rank {rank} would take {size_bytes} bytes, over {limit_bytes}", hint=_OTHERWISE
+        )
 
 
 def _remarks(adapter: Adapter) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 No part of it is run or unpickled: the config is JSON and the factors are safetensors. What each field does is as in
 PEFT: a module's rank and α come from ``rank_pattern`` and ``alpha_pattern`` where one of their keys fits the end of its
-path, and its change is α/r · B A, or α/√r · B A with ``use_rslora`` (arXiv:2312.03732).
+path, and its change is α/r · B A, or α/√r · B A with ``use_rslora`` (arXiv:2312.03732). To PEFT those keys are regular
+expressions; here they are names of modules, since an expression of a stranger's can run for as long as he likes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 
 from patchmgr.base.checkpoint import EDITABLE_DTYPES
 from patchmgr.base.header import read_header
-from patchmgr.canonical import sha256_hex
+from patchmgr.canonical import sha256_file, sha256_hex
 from patchmgr.errors import FormatError, NotFoundError
 from patchmgr.exporters.peft.files import CONFIG, PREFIX, WEIGHTS
 from patchmgr.ops.rounding import STORAGE, decode
@@ -37,6 +38,9 @@ _OF_NO_MATTER = frozenset(
 """They decide how an adapter is trained or found, or nothing without a field that is refused."""
 _PLAIN_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
 """Of ``init_lora_weights``; the others also change the base's weights, so the adapter fits no base that is here."""
+_NAME = re.compile(r"\^?(?:[\w-]|\\?\.)+")
+"""A key that is the name of a module, its dots escaped or not; after ``^`` the whole of it."""
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -73,9 +77,18 @@ def read_adapter(folder: Path) -> LoraAdapter:
     """A LoRA adapter from its folder.
 
     Raises:
-        NotFoundError: it has no safetensors; pickled factors are not read.
+        NotFoundError: it has no safetensors, for pickled factors are not read; or a file of it cannot be read.
         FormatError: a file is damaged, or says what no plain LoRA does; names it.
     """
+    try:
+        return _read(folder)
+    except OSError as error:
+        raise NotFoundError(
+            f"the adapter in {str(folder)!r} cannot be read: {error.strerror}", hint=f"it needs {CONFIG} and {WEIGHTS}"
+        ) from None
+
+
+def _read(folder: Path) -> LoraAdapter:
     raw = (folder / CONFIG).read_bytes()
     config = _config(raw)
     if not (folder / WEIGHTS).is_file():
@@ -90,7 +103,7 @@ def read_adapter(folder: Path) -> LoraAdapter:
     if not modules:
         raise _refused("it holds no factors")
     base = config.get("base_model_name_or_path")
-    digests = {CONFIG: sha256_hex(raw), WEIGHTS: sha256_hex((folder / WEIGHTS).read_bytes())}
+    digests = {CONFIG: sha256_hex(raw), WEIGHTS: sha256_file(folder / WEIGHTS)}
     return LoraAdapter(modules, base if isinstance(base, str) else None, bool(config.get("fan_in_fan_out")), digests)
 
 
@@ -112,8 +125,12 @@ def _config(raw: bytes) -> dict[str, Any]:
         if field not in known and value not in (None, False, [], {}):
             raise _refused(f"{field} is {str(value)[:60]!r}, which is no plain LoRA")
     for field in ("rank_pattern", "alpha_pattern"):
-        if not isinstance(config.get(field) or {}, dict):
+        patterns = config.get(field) or {}
+        if not isinstance(patterns, dict):
             raise _refused(f"{field} is not an object")
+        other = [pattern for pattern in patterns if _NAME.fullmatch(pattern) is None]
+        if other:
+            raise _refused(f"{field} has the key {other[0][:60]!r}, which is not the name of a module")
     return config
 
 
@@ -144,25 +161,29 @@ def _module(path: str, parts: Mapping[str, Array], config: Mapping[str, Any], *,
     alpha = _number(_patterned(config.get("alpha_pattern"), path, config.get("lora_alpha")), path, "alpha")
     if not a.shape[0] == b.shape[1] == rank or rank < 1:
         raise _refused(f"{path} is of rank {a.shape[0]} and {b.shape[1]}, and {CONFIG} says {rank:g}")
-    return AdapterModule(path, a, b, alpha / (math.sqrt(rank) if rslora else rank))
+    scale = alpha / (math.sqrt(rank) if rslora else rank)
+    if float(np.abs(b).max(initial=0.0)) * abs(scale) > _LARGEST:
+        raise _refused(f"{path} is scaled by {scale:g}, beyond what float32 holds")
+    return AdapterModule(path, a, b, scale)
 
 
 def _patterned(patterns: Any, path: str, otherwise: Any) -> Any:
-    """The value of the first pattern that fits the end of a path, as PEFT finds it."""
+    """The value of the first name that is the path, or the end of it."""
     for pattern, value in (patterns or {}).items():
-        try:
-            fits = re.match(rf"(.*\.)?({pattern})$", path)
-        except re.error:
-            raise _refused(f"{pattern!r} is no regular expression") from None
-        if fits:
+        name = pattern.removeprefix("^").replace("\\.", ".")
+        if path == name or (not pattern.startswith("^") and path.endswith(f".{name}")):
             return value
     return otherwise
 
 
 def _number(value: Any, path: str, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise _refused(f"the {what} of {path} is {value!r}")
-    return float(value)
+    try:
+        number = math.nan if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+    except OverflowError:  # an integer beyond every float
+        number = math.inf
+    if not math.isfinite(number):
+        raise _refused(f"the {what} of {path} is {repr(value)[:60]}")
+    return number
 
 
 def _refused(why: str) -> FormatError:
