@@ -19,6 +19,7 @@ from patchmgr.canonical import sha256_hex
 from patchmgr.errors import ConflictError, IntegrityError, PatchmgrError
 from patchmgr.exporters.contract import ExportOptions
 from patchmgr.manager.export import ExportOrder, export, plan_export
+from patchmgr.manager.exporting.place import MARKER
 from patchmgr.manager.manager import Manager
 from patchmgr.ops import shard
 from patchmgr.package.encodings.dense import Dense
@@ -106,7 +107,7 @@ def test_a_package_is_exported_by_itself_and_what_it_leaves_as_it_was_is_left_ou
     }
     index = json.loads((tmp_path / "delta" / "model.safetensors.index.json").read_text())
     assert list(index["weight_map"]) == [EDITABLE[1]]
-    assert done.files == ("model-00002-of-00002.safetensors", "model.safetensors.index.json")
+    assert done.files == (MARKER, "model-00002-of-00002.safetensors", "model.safetensors.index.json")
 
 
 def test_a_tensor_is_never_in_memory_as_a_whole(home, tmp_path, monkeypatch):
