@@ -15,6 +15,10 @@ from safetensors.numpy import load_file
 import patchmgr
 from patchmgr.demo.edits import edit_request
 from patchmgr.errors import BaseMismatchError, ConflictError, IntegrityError, MethodError
+from patchmgr.manager.bisect.contract import BisectOrder, Expectation
+from patchmgr.manager.diff.diff import DiffOrder
+from patchmgr.manager.evaluate import EvaluationOrder
+from patchmgr.manager.export import ExportOrder
 from patchmgr.manager.manager import Manager
 from patchmgr.manager.order import EditOrder
 from patchmgr.manager.remaking.source import Wishes
@@ -212,3 +216,25 @@ def test_edits_come_to_the_same_codebook_in_one_version_or_in_several(manager):
     ]
     for name, ours in arrays[0].items():
         assert np.allclose(ours, arrays[1][name], atol=1e-2), name
+
+
+@pytest.mark.parametrize("method", FAST)
+def test_a_memory_inside_the_model_is_measured_compared_blamed_and_bisected(manager, method):
+    done = manager.evaluate([f"kb-{method}@v1"], EvaluationOrder(metrics=("reliability",)))
+    (after,) = [one.score for one in done.subjects[0].measured if one.score.phase == "after"]
+    assert after.value > 0.9
+    difference = manager.diff(f"kb-{method}@v1", f"kb-{method}@v2", DiffOrder())
+    assert [request.id for request in difference.edits.added] == [SPAIN.id]
+    manager.apply("atlas", [f"kb-{method}@v1", "upper"])
+    blame = manager.blame("atlas", FRANCE.text)
+    assert [one.manifest.reference for one in blame.blamed] == [f"kb-{method}@v1"]
+    found = manager.bisect("atlas", BisectOrder(Expectation(FRANCE.text, FRANCE.target_true)))
+    assert [suspect.manifest.reference for suspect in found.turn.suspects] == [f"kb-{method}@v1"]
+
+
+@pytest.mark.parametrize("method", FAST)
+def test_a_memory_inside_the_model_is_exported_only_without_itself(manager, method, tmp_path):
+    for to in ("peft", "xor", "checkpoint"):
+        with pytest.raises(ConflictError, match="memory"):
+            manager.export(ExportOrder(f"kb-{method}@v1", to, tmp_path / to))
+        assert not (tmp_path / to).exists()
