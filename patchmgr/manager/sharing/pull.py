@@ -78,7 +78,7 @@ def pull(
             _keep_signature(manager, remote)
             _remember(manager, remote, event="remote-set")
         return Pulled(known, remote.snapshot.repo_id, remote.snapshot.commit, was_there=True)
-    check_no_other(manager, remote, any_source=any_source)
+    check_no_other(manager, remote, any_source=any_source or digest is not None)  # a digest leaves no doubt
     if dry_run:
         return Pulled(version_record(remote.manifest), remote.snapshot.repo_id, remote.snapshot.commit, was_there=False)
     with fetched(manager, remote) as folder:
