@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from patchmgr.canonical import sha256_hex
-from patchmgr.package.card_metadata import cited, front_matter, is_demo, is_hub_id
+from patchmgr.package.card_metadata import cited, front_matter, is_commit, is_demo, is_hub_id
 from patchmgr.package.manifest import Manifest, MemoryRecord
 from patchmgr.package.scores import Score
 from patchmgr.request import EditRequest, dump_requests
@@ -106,7 +106,7 @@ def _memory(memory: MemoryRecord) -> str:
 def _use(manifest: Manifest, repo_id: str | None) -> str:
     base, reference = manifest.base, f"{repo_id}@v{manifest.version}" if repo_id else manifest.reference
     source = base.source if is_hub_id(base.source) or is_demo(base.source) else "FOLDER-OF-THE-BASE"
-    revision = f" --revision {base.revision}" if base.revision and is_hub_id(base.source) else ""
+    revision = f" --revision {base.revision}" if is_commit(base.revision) and is_hub_id(base.source) else ""
     return (
         "## Use\n\n```console\n"
         f"patchmgr model add mymodel {source}{revision}\n"
@@ -117,7 +117,7 @@ def _use(manifest: Manifest, repo_id: str | None) -> str:
 
 def _adapter(manifest: Manifest, repo_id: str, auto_class: str) -> str:
     base = manifest.base
-    revision = f', revision="{base.revision}"' if base.revision else ""
+    revision = f', revision="{base.revision}"' if is_commit(base.revision) else ""
     return (
         "Without patchmgr, as a LoRA adapter: the same weights, rounded by the adapter's own arithmetic.\n\n```python\n"
         f"from peft import PeftModel\nfrom transformers import {auto_class}\n\n"

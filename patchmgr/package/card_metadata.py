@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TAGS = ("patchmgr", "model-editing", "knowledge-editing")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_COMMIT = re.compile("[0-9a-f]{40}")
 _DEMO = re.compile(r"demo:[a-z0-9-]+")
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 _LICENSES = frozenset(
@@ -48,15 +49,14 @@ def front_matter(
     """
     from huggingface_hub import ModelCardData
 
-    spdx = (manifest.license or "").lower()
-    known = spdx in _LICENSES
+    licence, licence_name = licence_fields(manifest.license)
     results = [_result(score, manifest) for score in scores if score.phase == "after"]
     data = ModelCardData(
         library_name="patchmgr",
         base_model=manifest.base.source if is_hub_id(manifest.base.source) else None,
         base_model_relation="adapter",
-        license=(spdx if known else "other") if spdx else None,
-        license_name=None if known or not spdx else re.sub(r"[^a-z0-9.]+", "-", spdx).strip("-"),
+        license=licence,
+        license_name=licence_name,
         model_name=manifest.name if results else None,
         eval_results=results or None,
         tags=[
@@ -77,6 +77,11 @@ def is_hub_id(source: str) -> bool:
     [True, False, False, False]
     """
     return _HUB_ID.fullmatch(source) is not None
+
+
+def is_commit(revision: str | None) -> bool:
+    """Whether a revision says exactly which bytes, and nothing else."""
+    return revision is not None and _COMMIT.fullmatch(revision) is not None
 
 
 def is_demo(source: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from patchmgr.package.card_metadata import is_hub_id
+from patchmgr.package.card_metadata import is_hub_id, licence_fields
 from patchmgr.package.editor import EditorManifest
 
 TAG = "patchmgr-editor"
@@ -12,10 +12,12 @@ def render_editor_card(manifest: EditorManifest, repo_id: str) -> str:
     """Markdown with the metadata that the Hub reads in front."""
     from huggingface_hub import ModelCardData
 
+    licence, licence_name = licence_fields(manifest.license)
     data = ModelCardData(
         library_name="patchmgr",
         base_model=manifest.base.source if is_hub_id(manifest.base.source) else None,
-        license=manifest.license.lower() if manifest.license else None,
+        license=licence,
+        license_name=licence_name,
         tags=["patchmgr", TAG, "model-editing", "knowledge-editing", manifest.method],
     )
     figures = "\n".join(f"| {name} | {value:.4f} |" for name, value in manifest.figures.items())
