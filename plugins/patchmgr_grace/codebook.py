@@ -36,8 +36,8 @@ class Cell:
     label: str
     members: tuple[str, ...]
     """Ids of entries."""
-    value: Float[Tensor, " width"] | None = None
-    """What the layer gives instead; None: it is still to be trained."""
+    value: Float[Tensor, " value"] | None = None
+    """What the layer gives instead, for MELO a block of numbers; None: it is still to be trained."""
 
 
 def rule_for(distance: float, radius: float, init: float, *, same: bool) -> Rule:

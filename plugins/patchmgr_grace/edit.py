@@ -48,14 +48,14 @@ def edit(
     todo = changes(requests, context)
     before = None if context.memory is None else read_codebook(context.memory)
     place = place_in(loaded.model, before.layer if before and parameters.layer is None else parameters.layer)
-    radius = _radius(loaded, place, parameters, before, context.seed)
+    radius = radius_of_new(loaded, place, parameters.radius, parameters.radius_share, before, context.seed)
     keys = dict(before.keys) if before else {}
     cells = list(before.cells) if before else []
     for name in todo.gone:
         cells = forgotten(cells, name, keys, radius)
         del keys[name]
     context.progress(0, 1, "reading keys")
-    for entry, key in zip(todo.new, _keys(loaded, place, todo.new), strict=True):
+    for entry, key in zip(todo.new, keys_of(loaded, place, todo.new), strict=True):
         keys[entry.id] = key
         cells = remembered(cells, key, entry.target.strip(), entry.id, radius)
     cells = _with_values(loaded, place, cells, todo.entries, parameters, context)
@@ -72,28 +72,36 @@ def edit(
     return Payload(deltas=(), parameters=used, memory=draft)
 
 
-def _radius(
-    loaded: LoadedModel, place: Place, parameters: GraceParameters, before: Codebook | None, seed: int
+def radius_of_new(
+    loaded: LoadedModel, place: Place, radius: float | None, share: float, before: Codebook | None, seed: int
 ) -> float:
-    """ε_init: as given, as it was, or a share of the median distance between keys of the model's own texts."""
+    """ε_init: as given, as it was, or a share of the median distance between keys of the model's own texts.
+
+    Raises:
+        MethodError: the version before lies in another layer.
+    """
     if before is not None and before.layer != place.layer:
         raise MethodError(
             f"the version before works in layer {before.layer}, and this would in {place.layer}",
             hint="leave layer out, or begin a new package",
         )
-    if parameters.radius is not None:
-        return parameters.radius
+    if radius is not None:
+        return radius
     if before is not None:
         return before.radius
     generator = torch.Generator().manual_seed(seed)
     sampled = sample_rows(place.model, loaded.tokenizer, _TEXTS, _TOKENS, generator)
     keys = ends_of(place.model, place.entry, sampled.ids.tolist()).double().cpu()
     apart = torch.pdist(keys)
-    return float(parameters.radius_share * apart.median())
+    return float(share * apart.median())
 
 
-def _keys(loaded: LoadedModel, place: Place, entries: Sequence[Entry]) -> list[Float[Tensor, " width"]]:
-    """The key of each entry's prompt, float32, on the CPU."""
+def keys_of(loaded: LoadedModel, place: Place, entries: Sequence[Entry]) -> list[Float[Tensor, " width"]]:
+    """The key of each entry's prompt, float32, on the CPU.
+
+    Raises:
+        RequestError: a prompt is too long for the model.
+    """
     prompts = [entry.prompt for entry in entries]
     rows = encode_all(loaded.tokenizer, prompts)
     check_fits(place.model, rows, prompts)

@@ -39,7 +39,7 @@ from patchmgr.package.fields import FileRecord
 from patchmgr.request import EditRequest
 from patchmgr_serac import SeracTrainer
 
-METHODS = ("grace", "wise", "serac", "ike", "retrieve-and-prepend", "memit", "alphaedit")
+METHODS = ("grace", "melo", "wise", "serac", "ike", "retrieve-and-prepend", "memit", "alphaedit")
 SHOWN = (
     ("reliability", "tf"),
     ("generalization", "tf"),

@@ -15,6 +15,7 @@ from patchmgr.testing.method_case import memory_of
 from patchmgr.testing.snapshot import snapshot
 from patchmgr.testing.tiny import tiny_loaded_model
 from patchmgr_grace import Grace
+from patchmgr_melo import Melo
 from patchmgr_wise import Wise
 
 OPTIONS = {"max_new_tokens": 5, "do_sample": False, "pad_token_id": 2}
@@ -30,10 +31,11 @@ def base():
     return tiny_loaded_model()
 
 
-@pytest.fixture(scope="module", params=["grace", "wise"])
+@pytest.fixture(scope="module", params=["grace", "melo", "wise"])
 def memory(request, base, tmp_path_factory):
     method, parameters = {
         "grace": (Grace(), {"layer": 1, "radius": 0.5, "steps": 60, "learning_rate": 0.5}),
+        "melo": (Melo(), {"layer": 1, "radius": 0.5, "steps": 60}),
         "wise": (Wise(), {"layer": 1, "steps": 80, "mask_share": 1.0, "irrelevant": 64, "threshold_share": 1.0}),
     }[request.param]
     context = EditContext(ArtefactStore(tmp_path_factory.mktemp("store")), seed=3)

@@ -1,0 +1,121 @@
+"""The next version of a MELO memory: forgotten entries go, new keys find their clusters, new blocks are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from patchmgr.errors import MethodError
+from patchmgr.methods.contract import EditContext, LoadedModel, Payload
+from patchmgr.package.memory.bundle import MemoryBundle, MemoryConfig, MemoryDraft
+from patchmgr.package.memory.operations import Entry
+from patchmgr.request import EditRequest
+from patchmgr_finetune.examples import examples
+from patchmgr_grace.bundle import CODEBOOK, codebook_arrays, read_codebook
+from patchmgr_grace.codebook import Cell, forgotten
+from patchmgr_grace.edit import keys_of, radius_of_new
+from patchmgr_inside.changes import changes
+from patchmgr_inside.place import Place, place_in
+from patchmgr_melo.blocks import Sites, default_layers, form_of, trained_block
+from patchmgr_melo.equations import clustered, joined
+from patchmgr_melo.parameters import MeloParameters
+
+
+def edit(
+    loaded: LoadedModel, requests: Sequence[EditRequest], parameters: MeloParameters, context: EditContext
+) -> Payload:
+    """Remember some requests beside what the version before does.
+
+    Args:
+        loaded: the model that the memory shall lie in; it is left as it is.
+        requests: what to remember, one after another.
+        parameters: of the method.
+        context: holds the version before.
+
+    Raises:
+        MethodError: a layer cannot be worked on, or blocks are of another form than those of the version before.
+        RequestError: a request is too long for the model.
+        UsageError: an entry to forget is not there.
+    """
+    todo = changes(requests, context)
+    before = None if context.memory is None else read_codebook(context.memory)
+    place = place_in(loaded.model, before.layer if before and parameters.layer is None else parameters.layer)
+    radius = radius_of_new(loaded, place, parameters.radius, parameters.radius_share, before, context.seed)
+    sites = _sites(place, parameters, context.memory)
+    keys = dict(before.keys) if before else {}
+    cells = list(before.cells) if before else []
+    for name in todo.gone:
+        cells = _without(cells, name, keys, radius)
+        del keys[name]
+    context.progress(0, 1, "reading keys")
+    for entry, key in zip(todo.new, keys_of(loaded, place, todo.new), strict=True):
+        keys[entry.id] = key
+        cells = clustered(cells, key, entry.target.strip(), entry.id, radius, keys)
+    cells = _with_blocks(loaded, sites, cells, todo.entries, parameters, context)
+    names = [entry.id for entry in todo.entries]
+    settings = {"layer": place.layer, "radius": radius, **_form(sites)}
+    draft = MemoryDraft(
+        MemoryConfig(runtime="melo", runtime_version="1", level="hidden", settings=settings),
+        todo.operations,
+        keys=torch.stack([keys[name] for name in names]).numpy() if names else None,
+        arrays={CODEBOOK: codebook_arrays(cells, names)} if names else {},
+        reads=place.reads,
+    )
+    used = {**parameters.model_dump(mode="json"), **{f"used_{name}": value for name, value in settings.items()}}
+    return Payload(deltas=(), parameters=used, memory=draft)
+
+
+def _form(sites: Sites) -> dict[str, object]:
+    return {"layers": list(sites.layers), "rank": sites.rank, "scale": sites.scale}
+
+
+def _sites(place: Place, parameters: MeloParameters, before: MemoryBundle | None) -> Sites:
+    """The projections that blocks work on and their form: as given, as they were, or the default ones."""
+    if before is None:
+        layers = parameters.layers or default_layers(place.layer, len(place.architecture.blocks))
+        return Sites(place, tuple(sorted(set(layers))), parameters.rank or 2, parameters.scale or 1.0)
+    layers, rank, scale = form_of(before)
+    for name, given, known in (
+        ("layers", parameters.layers and tuple(sorted(set(parameters.layers))), layers),
+        ("rank", parameters.rank, rank),
+        ("scale", parameters.scale, scale),
+    ):
+        if given is not None and given != known:
+            raise MethodError(
+                f"blocks of the version before have {name} {known}, and these would have {given}",
+                hint=f"leave {name} out, or begin a new package",
+            )
+    return Sites(place, layers, rank, scale)
+
+
+def _without(cells: Sequence[Cell], name: str, keys: dict[str, torch.Tensor], radius: float) -> list[Cell]:
+    """The clusters without an entry; the blocks of those that shared a block with it are to be trained anew."""
+    mates = {mate for cell in cells if name in cell.members for mate in cell.members}
+    left = forgotten(cells, name, keys, radius)
+    return [replace(cell, value=None) if mates.intersection(cell.members) else cell for cell in left]
+
+
+def _with_blocks(
+    loaded: LoadedModel,
+    sites: Sites,
+    cells: Sequence[Cell],
+    entries: Sequence[Entry],
+    parameters: MeloParameters,
+    context: EditContext,
+) -> list[Cell]:
+    """The clusters, those without a block trained on all their members."""
+    of_id = {entry.id: entry for entry in entries}
+    found = list(cells)
+    waiting = [number for number, cell in enumerate(cells) if cell.value is None]
+    for turn, number in enumerate(waiting):
+        members = [of_id[name] for name in cells[number].members]
+        rows = examples(loaded, [EditRequest(prompt=each.prompt, target_new=each.target) for each in members])
+
+        def advance(done: int, total: int, turn: int = turn) -> None:
+            context.progress(turn * total + done, len(waiting) * total, "training blocks")
+
+        pairs = trained_block(sites, rows, parameters, context.seed, advance)
+        found[number] = replace(found[number], value=joined(pairs))
+    return found
