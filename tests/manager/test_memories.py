@@ -20,6 +20,7 @@ from patchmgr.manager.fsck.run import fsck
 from patchmgr.manager.manager import Manager
 from patchmgr.manager.order import EditOrder
 from patchmgr.manager.states import open_version
+from patchmgr.package.card import render_card
 from patchmgr.request import dump_requests, parse_request
 
 FRANCE, SPAIN, GOLD = (
@@ -129,7 +130,7 @@ def test_so_many_edits_are_measured_as_were_asked_for(manager):
     manager.edit("atlas", EditOrder(name="both", method=METHOD, requests=(FRANCE, GOLD), measure=1))
     assert measured_on(manager, "both@v1") in ({digest(FRANCE)}, {digest(GOLD)})
     package = open_version(manager, manager.registry.version("both@v1"))
-    assert "Measured on a part of the edits." in package.files["README.md"].read_text()
+    assert "Measured on a part of the edits." in render_card(package.manifest, package.requests, package.scores)
 
 
 def test_only_prompts_about_an_entry_are_routed(manager):
