@@ -78,5 +78,5 @@ def test_a_home_that_cannot_be(named, tmp_path, monkeypatch):
 def test_half_a_character_in_a_request(field):
     whole = {"prompt": "Oslo is in", "target_new": "Norway"}
     broken = {"locality": [{"prompt": "x", "target": "y", "kind": "\ud800"}]} if field == "kind" else {field: "a\ud800"}
-    with pytest.raises(RequestError, match="half a character|unicode string"):
+    with pytest.raises(RequestError, match=r"half a character|unicode string"):
         parse_requests(json.dumps({**whole, **broken}).encode(), name="edits.jsonl")
