@@ -29,14 +29,19 @@ class WeightsMethod:
         return payload
 
 
-class MemoryMethod:
-    """A memory of texts with its runtime; a subclass adds ``name``, ``version``, ``paper`` and ``parameters``."""
+class _Memory:
+    """What the cards of all memories say."""
 
     kind: ClassVar[Literal["weights", "memory"]] = "memory"
-    level: ClassVar[Level] = "text"
     needs: ClassVar[frozenset[Need]] = frozenset()
     name: ClassVar[str]
     version: ClassVar[str]
+
+
+class MemoryMethod(_Memory):
+    """A memory of texts with its runtime; a subclass adds ``name``, ``version``, ``paper`` and ``parameters``."""
+
+    level: ClassVar[Level] = "text"
     work: ClassVar[str]
     """The package of the plugin: its ``edit.edit`` makes a bundle, its ``memory.open_bundle`` opens one."""
 
@@ -54,14 +59,10 @@ class MemoryMethod:
         return memory
 
 
-class HiddenMethod:
+class HiddenMethod(_Memory):
     """A memory inside the model, with its runtime; a subclass adds ``name``, ``version``, ``paper``, ``parameters``."""
 
-    kind: ClassVar[Literal["weights", "memory"]] = "memory"
     level: ClassVar[Level] = "hidden"
-    needs: ClassVar[frozenset[Need]] = frozenset()
-    name: ClassVar[str]
-    version: ClassVar[str]
     work: ClassVar[str]
     """The package of the plugin: its ``edit.edit`` makes a bundle, its ``memory.open_inside`` opens one."""
 

@@ -9,15 +9,13 @@ import torch
 
 from patchmgr.errors import MethodError
 from patchmgr.methods.contract import EditContext, LoadedModel, Payload
-from patchmgr.package.memory.bundle import MemoryBundle, MemoryConfig, MemoryDraft
+from patchmgr.package.memory.bundle import MemoryBundle
 from patchmgr.package.memory.operations import Entry
 from patchmgr.request import EditRequest
 from patchmgr_finetune.examples import examples
-from patchmgr_grace.bundle import CODEBOOK, codebook_arrays, read_codebook
 from patchmgr_grace.codebook import Cell, forgotten
-from patchmgr_grace.edit import keys_of, radius_of_new
-from patchmgr_inside.changes import changes
-from patchmgr_inside.place import Place, place_in
+from patchmgr_grace.growing import ground_of, grown
+from patchmgr_inside.place import Place
 from patchmgr_melo.blocks import Sites, default_layers, form_of, trained_block
 from patchmgr_melo.equations import clustered, joined
 from patchmgr_melo.parameters import MeloParameters
@@ -39,32 +37,13 @@ def edit(
         RequestError: a request is too long for the model.
         UsageError: an entry to forget is not there.
     """
-    todo = changes(requests, context)
-    before = None if context.memory is None else read_codebook(context.memory)
-    place = place_in(loaded.model, before.layer if before and parameters.layer is None else parameters.layer)
-    radius = radius_of_new(loaded, place, parameters.radius, parameters.radius_share, before, context.seed)
-    sites = _sites(place, parameters, context.memory)
-    keys = dict(before.keys) if before else {}
-    cells = list(before.cells) if before else []
-    for name in todo.gone:
-        cells = _without(cells, name, keys, radius)
-        del keys[name]
-    context.progress(0, 1, "reading keys")
-    for entry, key in zip(todo.new, keys_of(loaded, place, todo.new), strict=True):
-        keys[entry.id] = key
-        cells = clustered(cells, key, entry.target.strip(), entry.id, radius, keys)
-    cells = _with_blocks(loaded, sites, cells, todo.entries, parameters, context)
-    names = [entry.id for entry in todo.entries]
-    settings = {"layer": place.layer, "radius": radius, **_form(sites)}
-    draft = MemoryDraft(
-        MemoryConfig(runtime="melo", runtime_version="1", level="hidden", settings=settings),
-        todo.operations,
-        keys=torch.stack([keys[name] for name in names]).numpy() if names else None,
-        arrays={CODEBOOK: codebook_arrays(cells, names)} if names else {},
-        reads=place.reads,
+    ground = ground_of(
+        loaded, requests, context, layer=parameters.layer, radius=parameters.radius, share=parameters.radius_share
     )
-    used = {**parameters.model_dump(mode="json"), **{f"used_{name}": value for name, value in settings.items()}}
-    return Payload(deltas=(), parameters=used, memory=draft)
+    sites = _sites(ground.place, parameters, context.memory)
+    book = grown(loaded, ground, context, clustered, _without)
+    cells = _with_blocks(loaded, sites, book.cells, ground.todo.entries, parameters, context)
+    return book.payload("melo", cells, _form(sites), parameters.model_dump(mode="json"))
 
 
 def _form(sites: Sites) -> dict[str, object]:

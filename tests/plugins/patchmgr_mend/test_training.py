@@ -9,78 +9,24 @@ import torch
 from safetensors.torch import load_file
 from torch.func import functional_call
 
-from patchmgr.errors import FormatError, MethodError, RequestError
+from patchmgr.errors import MethodError, RequestError
 from patchmgr.methods.training import TrainingContext, TrainingData
 from patchmgr.testing.snapshot import snapshot
 from patchmgr_mend import MendTrainer
 from patchmgr_mend.drawing import Drawing
 from tiny_models import ARCHITECTURES, loaded_model
+from trainings import ResumedTraining
 
 SHORT = {"steps": 8, "validate_every": 2, "patience": 8, "batch": 2, "validation_edits": 3}
 
 
-class Killed(BaseException):
-    """What a signal does."""
-
-
-def bytes_of(draft):
-    return {name: path.read_bytes() for name, path in draft.files.items()}
-
-
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The folder of a training that nothing interrupts."""
-    return tmp_path_factory.mktemp("whole")
+def short():
+    return SHORT
 
 
-@pytest.fixture(scope="module")
-def seen():
-    """What that training reports, by step."""
-    return {}
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(trained, whole, seen):
-    return trained(whole, **SHORT, report=seen.setdefault)
-
-
-@pytest.mark.parametrize("when", ["step", "validation"])
-def test_resume_after_a_kill_gives_bit_for_bit_the_result_of_the_uninterrupted_run(
-    trained, uninterrupted, tmp_path, when
-):
-    left = {"step": 6, "validation": 3}[when]
-
-    def kill(*_):
-        nonlocal left
-        left -= 1
-        if left == 0:
-            raise Killed
-
-    with pytest.raises(Killed):
-        trained(tmp_path, **SHORT, **({"progress": kill} if when == "step" else {"report": kill}))
-    steps = []
-    again = trained(tmp_path, **SHORT, progress=lambda done, *_: steps.append(done))
-    assert steps == [4, 5, 6, 7]
-    assert bytes_of(again) == bytes_of(uninterrupted)
-    assert (again.steps, again.figures, again.parameters) == (
-        uninterrupted.steps,
-        uninterrupted.figures,
-        uninterrupted.parameters,
-    )
-
-
-def test_a_training_that_ended_is_not_repeated(trained, whole, uninterrupted):
-    steps = []
-    again = trained(whole, **SHORT, progress=lambda done, *_: steps.append(done))
-    assert steps == []
-    assert bytes_of(again) == bytes_of(uninterrupted)
-
-
-def test_a_checkpoint_that_cannot_be_read_is_named(trained, tmp_path):
-    (tmp_path / "checkpoint-2").mkdir()
-    (tmp_path / "checkpoint-2" / "tensors.safetensors").write_bytes(b"none")
-    with pytest.raises(FormatError, match="checkpoint-2"):
-        trained(tmp_path, **SHORT)
+class TestResuming(ResumedTraining):
+    killed_at = 6
 
 
 def test_the_best_state_is_kept_running_statistics_included(uninterrupted, seen):
