@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from patchmgr.errors import HubError
 from patchmgr.hub.client import asking, client, with_xet_or_without
 from patchmgr.hub.listing import MAIN, Listing, list_versions
 from patchmgr.hub.release import Publication, Release, Standing
@@ -119,6 +120,8 @@ def _tag(release: Release, repo_id: str, commit: str) -> None:
             if error.response.status_code != 409 or there is None:
                 raise
             check_same(release, repo_id, there)
+    if release.number not in list_versions(repo_id).versions:  # what answered may have been no Hub
+        raise HubError(f"{repo_id} did not take the tag {release.tag}", hint="run it again; what was sent stays")
 
 
 def _side_branch(release: Release, listing: Listing) -> str:

@@ -176,11 +176,11 @@ def everywhere(work: Pulling | Pushing, kinds: tuple[str, ...], share: int) -> N
 
 
 def test_pull_meets_a_fault_at_any_request(pulling):
-    everywhere(pulling, (*KINDS, *LASTING), share=6)
+    everywhere(pulling, (*KINDS, *LASTING), share=14)
 
 
 def test_push_meets_a_fault_at_any_request(pushing):
-    everywhere(pushing, (*KINDS, *LASTING), share=8)
+    everywhere(pushing, (*KINDS, *LASTING), share=16)
 
 
 @pytest.mark.slow
@@ -197,7 +197,7 @@ def test_push_meets_every_fault_at_every_request(pushing):
 
 @pytest.mark.parametrize("hub", ["xet"], indirect=True)
 def test_pull_by_xet_meets_faults(pulling):
-    everywhere(pulling, ("500", "drop", *LASTING), share=4)
+    everywhere(pulling, ("500", "drop", *LASTING), share=8)
 
 
 def interrupting(hub: Hub, number: int) -> Callable[..., str | None]:

@@ -97,3 +97,11 @@ def test_a_folder_that_could_be_a_repository_is_asked_about(hub, alice, tmp_path
     with pytest.raises(UsageError, match=r"is a folder here, and could be a repository; write \./alice/fixes or hf://"):
         alice.pull(REPO)
     assert alice.pull(f"hf://{REPO}").was_there
+
+
+def test_a_tag_that_nobody_took_is_no_success(hub, alice):
+    hub.faults.every("html", r"POST .*/tag/")
+    with pytest.raises(HubError, match="did not take the tag v1"):
+        alice.push("fixes@v1", REPO)
+    hub.faults.clear()
+    assert alice.push("fixes@v1", REPO).publication.commit == hub.head(REPO, "v1")
