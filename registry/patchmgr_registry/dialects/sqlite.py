@@ -20,7 +20,10 @@ from patchmgr_registry.dialects.contract import Dialect
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_MISMATCH})
-_ODD = ("no such table", "no such column", "Could not decode to UTF-8", "malformed", "vtable constructor failed")
+_ODD = (
+    "no such table", "no such column", "Could not decode to UTF-8", "malformed", "vtable constructor failed",
+    "foreign key mismatch",
+)  # fmt: skip
 _ODD_WITHIN = ("constraint failed: events", " already exists", "duplicate column name")
 """How SQLite says that a database of the right revision is not what that revision made."""
 _STORAGE = frozenset(
