@@ -75,7 +75,7 @@ def asking(repo_id: str, revision: str | None = None) -> Iterator[None]:
             f"what answers for {where} is no Hub ({_first_line(error)})",
             hint="check HF_ENDPOINT, and whether the network asks for a login",
         ) from None
-    except (RecursionError, NotImplementedError):
+    except (RecursionError, NotImplementedError):  # a bug keeps its traceback, though both are RuntimeErrors
         raise
     except hf.HFValidationError:
         raise UsageError(f"{repo_id!r} is no id of a repository on the Hub", hint="write org/name") from None
