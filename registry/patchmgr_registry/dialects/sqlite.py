@@ -20,12 +20,11 @@ from patchmgr_registry.dialects.contract import Dialect
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_MISMATCH})
-_ODD = (
-    "no such table", "no such column", "Could not decode to UTF-8", "malformed", "vtable constructor failed",
-    "foreign key mismatch",
-)  # fmt: skip
-_ODD_WITHIN = ("constraint failed: events", " already exists", "duplicate column name")
-"""How SQLite says that a database of the right revision is not what that revision made."""
+_STATEMENT = ("near ", "unrecognized token", "too many ", "Expression tree", "fts5: ")
+"""How SQLite begins to say that a statement is wrong. Statements are the same on every registry and tried on each schema
+that was released; so whatever else is a mere SQLITE_ERROR says that this database is not what its revision made."""
+_ODD = ("Could not decode to UTF-8", "constraint failed: events")
+"""That it holds what was never written; without a code of its own."""
 _STORAGE = frozenset(
     {
         sqlite3.SQLITE_FULL,
@@ -184,7 +183,8 @@ class SQLiteDialect(Dialect):
         if code in _BUSY:
             return BusyError(f"another process is writing to the registry {self.place}", hint="try again in a moment")
         said = str(error.orig)
-        if code in _DAMAGED or said.startswith(_ODD) or any(words in said for words in _ODD_WITHIN):
+        strange = code == sqlite3.SQLITE_ERROR and not said.startswith(_STATEMENT)
+        if code in _DAMAGED or strange or any(words in said for words in _ODD):
             return IntegrityError(
                 f"the registry {self.place} is damaged or no SQLite database: {error.orig}",
                 hint="`patchmgr restore` a backup, or bring back a copy of it such as registry.db.before-… beside it",
