@@ -21,8 +21,8 @@ from patchmgr_registry.dialects.contract import Dialect
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_MISMATCH})
 _STATEMENT = ("near ", "unrecognized token", "too many ", "Expression tree", "fts5: ")
-"""How SQLite begins to say that a statement is wrong. Statements are the same on every registry and tried on each schema
-that was released; so whatever else is a mere SQLITE_ERROR says that this database is not what its revision made."""
+"""How SQLite begins to say that a statement is wrong. Ours are the same on every registry, and tried on each released
+schema. So whatever else is a mere SQLITE_ERROR says that this database is not what its revision made."""
 _ODD = ("Could not decode to UTF-8", "constraint failed: events")
 """That it holds what was never written; without a code of its own."""
 _STORAGE = frozenset(
