@@ -8,7 +8,7 @@ import pytest
 
 from fuzz.readers import READERS
 from patchmgr.canonical import canonical_json
-from patchmgr.errors import FormatError, PatchmgrError, RequestError, UsageError
+from patchmgr.errors import FormatError, IntegrityError, PatchmgrError, RequestError, UsageError
 from patchmgr.manager.settings import load_settings
 from patchmgr.package.withheld import count_commitments
 from patchmgr.request import parse_requests
@@ -80,3 +80,11 @@ def test_half_a_character_in_a_request(field):
     broken = {"locality": [{"prompt": "x", "target": "y", "kind": "\ud800"}]} if field == "kind" else {field: "a\ud800"}
     with pytest.raises(RequestError, match=r"half a character|unicode string"):
         parse_requests(json.dumps({**whole, **broken}).encode(), name="edits.jsonl")
+
+
+def test_a_database_with_a_schema_format_that_sqlite_does_not_know(tmp_path):
+    whole = bytearray(READERS["database"].seeds(tmp_path)[0])
+    whole[44:48] = (32).to_bytes(4, "big")
+    (tmp_path / "work").mkdir()
+    with pytest.raises(IntegrityError, match="unsupported file format"):
+        READERS["database"].read(bytes(whole), tmp_path / "work")

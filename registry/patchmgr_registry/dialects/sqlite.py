@@ -19,7 +19,16 @@ from patchmgr_registry.clock import timestamp
 from patchmgr_registry.dialects.contract import Dialect
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_MISMATCH})
+_DAMAGED = frozenset(
+    {
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_FORMAT,
+        sqlite3.SQLITE_MISMATCH,
+        sqlite3.SQLITE_TOOBIG,
+        sqlite3.SQLITE_INTERNAL,
+    }
+)
 _STATEMENT = ("near ", "unrecognized token", "too many ", "Expression tree", "fts5: ")
 """How SQLite begins to say that a statement is wrong. Ours are the same on every registry, and tried on each released
 schema. So whatever else is a mere SQLITE_ERROR says that this database is not what its revision made."""
