@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
+from patchmgr.errors import IntegrityError
 from patchmgr_registry.errors import UnreadableEventError
 from patchmgr_registry.events import GENESIS, Anchor, Event
+from patchmgr_registry.numbers import find_number, has_number
 
 Kind = Literal["changed", "removed", "inserted", "reordered"]
 ORIGIN = Anchor(0, GENESIS)
 """What the first event stands on."""
 _SHIFTED = 100
 """By so many the numbers of the last rows may have been lowered."""
-_MOST_TRIED = 2_000_000
-"""Numbers that a row is tried with; a forged one must not keep anybody busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +102,6 @@ class _Walked:
         return whole and event.computed_sha256() == event.sha256
 
 
-def _is(event: Event, number: int) -> bool:
-    """Whether an event is the one of that number, wherever it stands."""
-    return replace(event, sequence=number).computed_sha256() == event.sha256
-
-
 def _diagnose(
     walked: _Walked, event: Event, rest: Iterator[Event], head: Anchor | None, noted: Mapping[int, set[str]]
 ) -> ChainProblem:
@@ -172,27 +167,26 @@ class _Behind:
 def _look_behind(walked: _Walked, event: Event, rest: Iterator[Event]) -> _Behind:
     next_place, following, hashes = None, None, set()
     place, before = walked.place, walked.last.sha256
-    if event.previous_sha256 == before and _is(event, place):
+    if event.previous_sha256 == before and has_number(event, place):
         next_place = event.sequence
-    with contextlib.suppress(UnreadableEventError):  # nothing behind that row is known; it is not the first problem
+    with contextlib.suppress(IntegrityError):  # nothing behind a row that cannot be read is known; it is not the first
         for other in rest:
             following = following or other
             hashes.add(other.sha256)
-            if next_place is None and other.previous_sha256 == before and _is(other, place):
+            if next_place is None and other.previous_sha256 == before and has_number(other, place):
                 next_place = other.sequence
     return _Behind(next_place, following, frozenset(hashes))
 
 
 def _true_number(walked: _Walked, event: Event, highest: int) -> int | None:
     """Which event this is by its hash; None: none, since it was changed."""
-    if _is(event, event.sequence):
+    if has_number(event, event.sequence):
         return event.sequence
-    if event.previous_sha256 in walked.hashes:
-        number = walked.start.sequence + walked.hashes.index(event.previous_sha256) + 2
-        return number if _is(event, number) else None
-    begin = walked.start.sequence + 1
-    later = range(begin, min(highest + _SHIFTED, begin + _MOST_TRIED))
-    return next((number for number in later if _is(event, number)), None)
+    standing = [walked.start.sha256, *walked.hashes]
+    if event.previous_sha256 in standing:
+        number = walked.start.sequence + standing.index(event.previous_sha256) + 1
+        return number if has_number(event, number) else None
+    return find_number(event, range(walked.place, highest + _SHIFTED))
 
 
 def _relinked(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import delete, insert, select, update
 
+from patchmgr.canonical import sha256_json
 from patchmgr_migrations.triggers import expected_triggers
-from patchmgr_registry import Anchor, EventObject, Registry, timestamp, verify_chain
+from patchmgr_registry import Anchor, ChainProblem, EventObject, Registry, timestamp, verify_chain
 from patchmgr_registry.events import Event
 from patchmgr_registry.rows.events import read_chain, read_head
 from patchmgr_registry.rows.text import from_text, to_text
@@ -21,19 +23,31 @@ TEXTS = ("time", "actor", "host", "program_version", "action", "result")
 
 @pytest.fixture
 def chain(sqlite_home, origin):
-    """A registry of some events without triggers, its rows, and its head."""
+    """A registry of some events without triggers, its rows, and its head; on SQLite."""
     with Registry.open(sqlite_home) as registry:
-        with registry.begin() as tx:
-            for number in range(N_EVENTS):
-                about = [EventObject("model", "prod", f"{number:064x}"), EventObject("package", f"fixes@v{number + 1}")]
-                tx.record_event(origin, "apply", objects=about, scores=[{"metric": "reliability", "value": 0.5}])
-            tx.commit()
-        with registry._engine.begin() as connection:
-            for name in expected_triggers("sqlite"):
-                if name.startswith("events_"):
-                    connection.exec_driver_sql(f"DROP TRIGGER {name}")
-            rows = [dict(row._mapping) for row in connection.execute(select(events).order_by(events.c.sequence))]
-        yield registry, rows, registry.event_head()
+        yield stocked_chain(registry, origin)
+
+
+@pytest.fixture
+def any_chain(database, origin):
+    """The same on each database."""
+    with database.open() as registry:
+        yield stocked_chain(registry, origin)
+
+
+def stocked_chain(registry, origin):
+    with registry.begin() as tx:
+        for number in range(N_EVENTS):
+            about = [EventObject("model", "prod", f"{number:064x}"), EventObject("package", f"fixes@v{number + 1}")]
+            tx.record_event(origin, "apply", objects=about, scores=[{"metric": "reliability", "value": 0.5}])
+        tx.commit()
+    with registry._engine.begin() as connection:
+        dialect = connection.dialect.name
+        for name in expected_triggers(dialect):
+            if name.startswith("events_"):
+                connection.exec_driver_sql(f"DROP TRIGGER {name}{' ON events' * (dialect == 'postgresql')}")
+        rows = [dict(row._mapping) for row in connection.execute(select(events).order_by(events.c.sequence))]
+    return registry, rows, registry.event_head()
 
 
 class Forger:
@@ -82,6 +96,21 @@ class Forger:
         self._renumber()
         return "reordered", first + 1
 
+    def number(self):
+        """Column ``sequence`` alone, so that the row stands elsewhere and has left its place."""
+        place = self.rng.randrange(len(self.rows))
+        row = self.rows[place]
+        if self.rng.random() < 0.5:
+            row["sequence"] = -self.rng.randrange(5)
+            self.rows.insert(0, self.rows.pop(place))
+            return "reordered", 1
+        row["sequence"] = len(self.rows) + self.rng.choice([1, 2, 99, 2**31 - 1 - len(self.rows)])
+        self.rows.append(self.rows.pop(place))
+        if self.rng.random() < 0.5:
+            self._rehash(row)
+            return "removed", place + 1
+        return "reordered", place + 1
+
     def cut(self):
         left = self.rng.randint(1, len(self.rows) - 1)
         del self.rows[left:]
@@ -95,7 +124,7 @@ class Forger:
         if column == "time" and self.rng.random() < 0.8:
             return value.replace(value[self.rng.randrange(17, 19)], "x", 1)
         at = self.rng.randrange(len(value) + 1)
-        return value[:at] + self.rng.choice("aZ9 é\x00{") + value[at + self.rng.randrange(2) :]
+        return value[:at] + self.rng.choice("aZ9 é\x01{") + value[at + self.rng.randrange(2) :]
 
     def _renumber(self) -> None:
         for number, row in enumerate(self.rows, start=1):
@@ -125,7 +154,7 @@ def problem_of(registry, rows, anchor):
 
 def try_changes(chain, n: int, seed: int = 0) -> None:
     registry, rows, head = chain
-    kinds = ("edit", "delete", "insert", "reorder", "cut")
+    kinds = ("edit", "delete", "insert", "reorder", "number", "cut")
     for number in range(n):
         forger = Forger(rows, seed + number)
         kind = kinds[number % len(kinds)]
@@ -145,6 +174,10 @@ def head_of(head: Anchor) -> tuple[int, str]:
 
 def test_each_of_300_random_changes_is_found_and_named(chain):
     try_changes(chain, 300)
+
+
+def test_random_changes_are_found_and_named_on_each_database(any_chain):
+    try_changes(any_chain, 60, seed=500_000)
 
 
 @pytest.mark.slow
@@ -185,6 +218,40 @@ def test_text_that_is_no_utf8_is_found(chain):
     found = registry.verify_events()
     assert found is not None
     assert (found.kind, found.sequence) == ("changed", 5)
+
+
+def test_many_events_removed_and_the_rest_renumbered_are_removed_ones(chain):
+    registry, rows, _head = chain
+    left = [*rows[:2], *rows[-2:]]
+    found = problem_of(registry, [{**row, "sequence": number} for number, row in enumerate(left, start=1)], None)
+    assert found == ChainProblem(3, "removed", "event 3 was removed")
+    whole = [Event.from_json({**row, **{name: from_text(row[name]) for name in LISTS}}) for row in rows]
+    later = replace(whole[2], sequence=100_000, previous_sha256="1" * 64)
+    later = replace(later, sha256=later.computed_sha256())
+    cut = [*whole[:2], replace(later, sequence=3)]
+    assert verify_chain(cut, head=Anchor(100_000, later.sha256)) == ChainProblem(3, "removed", "event 3 was removed")
+
+
+@pytest.mark.parametrize("text", ["a", "a" * 1_000_000], ids=["short", "long"])
+@pytest.mark.parametrize("field", ["actor", "time"])
+def test_a_forged_end_keeps_nobody_busy(chain, monkeypatch, field, text):
+    """Whatever a head or an anchor says of the chain's length: a row is hashed as a whole a few times."""
+    _registry, rows, _head = chain
+    whole = [Event.from_json({**row, **{name: from_text(row[name]) for name in LISTS}}) for row in rows[:3]]
+    forged = [*whole[:2], replace(whole[2], previous_sha256="1" * 64, **{field: text})]
+    hashed = []
+
+    def counted(event):
+        hashed.append(event)
+        assert len(hashed) < 20, "a number is tried after the other"
+        return sha256_json(event.body())
+
+    monkeypatch.setattr(Event, "computed_sha256", counted)
+    for far in (10**6, 10**18, 10**300):
+        del hashed[:]
+        found = verify_chain(forged, head=Anchor(far, "2" * 64), anchors=[Anchor(far + 1, "3" * 64)])
+        assert found is not None
+        assert (found.kind, found.sequence) == ("changed", 3)
 
 
 def test_a_forged_number_keeps_nobody_busy(chain):
