@@ -8,10 +8,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from safetensors import SafetensorError
 
 from patchmgr.errors import ConflictError, StorageError
 
@@ -33,11 +36,19 @@ def storing(what: str) -> Iterator[None]:
     """Turn an expected failure of the disk into a :class:`StorageError` that says what was being stored."""
     try:
         yield
-    except OSError as error:
-        reason = _REASONS.get(error.errno or 0)
+    except (OSError, SafetensorError) as error:
+        reason = _REASONS.get(_number(error))
         if reason is None:
             raise
         raise StorageError(f"cannot write {what}: {reason[0]}", hint=reason[1]) from error
+
+
+def _number(error: OSError | SafetensorError) -> int:
+    """The errno of an error, 0 where it has none; safetensors keeps it in its words only: ``… (os error 28)``."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else 0
 
 
 def sync_folder(folder: Path) -> None:
