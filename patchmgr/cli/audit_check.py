@@ -29,6 +29,10 @@ def verify(
         list[str] | None,
         typer.Option("--anchor", metavar="FILE|hf://org/repo", help="Hashes that were noted elsewhere; repeatable."),
     ] = None,
+    whole: Annotated[
+        bool,
+        typer.Option("--whole", help="Refuse a part of the chain, or one that an anchor lies behind; with --file."),
+    ] = False,
     json: JsonOpt = False,
 ) -> None:
     """Check every link of the chain; names the first event changed, removed, inserted or reordered (exit 6).
@@ -39,26 +43,32 @@ def verify(
       patchmgr audit verify --anchor /mnt/worm/anchors.jsonl
       patchmgr audit verify --file audit.jsonl --key trusted
     """
-    from patchmgr.manager.audit.anchors import all_anchors
+    from patchmgr.manager.audit.anchors import all_notes
 
     if key is not None and file is None:
         raise UsageError("--key goes with --file", hint="the registry itself is not signed; `audit export` signs")
-    noted = all_anchors(anchors or ())
+    if whole and file is None:
+        raise UsageError("--whole goes with --file", hint="the registry has the whole chain, and is checked so")
+    notes = all_notes(anchors or ())
+    if notes.n_unfinished:
+        render.remark(f"{notes.n_unfinished} line(s) of the anchors were never finished, and say nothing")
     if file is not None:
         from patchmgr.manager.audit.chain_file import check_chain_file
         from patchmgr.manager.audit.signers import signers_named
         from patchmgr.manager.settings import load_settings
 
         signers = signers_named(key, load_settings().trust)
-        checked = check_chain_file(file, anchors=noted, keys=signers.keys, must_be_signed=signers.required)
+        checked = check_chain_file(
+            file, noted=notes.noted, keys=signers.keys, must_be_signed=signers.required, must_be_whole=whole
+        )
         _show_file(checked, json=json)
         return
     with manager() as registry:
-        report = registry.audit.verify(noted)
+        report = registry.audit.verify(notes.anchors)
     if json:
         render.emit_json({"audit": asdict(report)})
         return
-    against = f", as {report.n_anchors} anchor(s) say" if noted else ""
+    against = f", as {report.n_anchors} anchor(s) say" if notes.noted else ""
     render.emit(f"the chain holds: {report.n_events} event(s), head {report.head_sha256}{against}")
 
 
@@ -123,5 +133,14 @@ def _show_file(checked: CheckedFile, *, json: bool) -> None:
     else:
         signer = "not signed"
     rest = "" if head.last >= head.chain.sequence else f" of {head.chain.sequence}"
-    against = f"\nas {checked.n_anchors} anchor(s) say" if checked.n_anchors else ""
-    render.emit(f"the chain holds: events {head.first} to {head.last}{rest}, last {head.sha256}\n{signer}{against}")
+    lines = [f"the chain holds: events {head.first} to {head.last}{rest}, last {head.sha256}", signer]
+    if checked.n_anchors:
+        lines.append(f"as {checked.n_anchors} anchor(s) say")
+    elif checked.n_outside:
+        lines.append(f"none of the {checked.n_outside + checked.n_later} anchor(s) lies in this part")
+    if checked.n_later:
+        lines.append(
+            f"{checked.n_later} anchor(s) lie behind its end: the chain has gone on since {head.exported[:19]}Z, or "
+            "the file was cut; ask for a newer one (--whole refuses it)"
+        )
+    render.emit("\n".join(lines))

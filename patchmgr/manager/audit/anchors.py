@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from patchmgr.canonical import canonical_json
 from patchmgr.durable import storing, sync_folder
-from patchmgr.errors import FormatError, NotFoundError, UsageError
+from patchmgr.errors import ConflictError, FormatError, NotFoundError, UsageError
 from patchmgr.hub.reference import SCHEME, HubReference
+from patchmgr.manager.audit.forms import DIGEST, HIGHEST, STAMP
 from patchmgr_registry import Anchor, timestamp
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 ANCHORS_FILE = "anchors.jsonl"
 """Its name in a repository of the Hub."""
 _MOST_BYTES = 64 * 2**20
-_DIGEST_DIGITS = 64
+_NEW_FILE = "name a file of anchors, or one that is not there"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,29 @@ class Anchored:
     anchor: Anchor
     place: str | None
     """A file, or a commit on the Hub; None: nowhere, it was only asked for."""
+
+
+@dataclass(frozen=True)
+class Noted:
+    """An anchor that was read."""
+
+    anchor: Anchor
+    time: str | None = None
+    """When it was noted, by the clock of the machine that did; None: its line does not say."""
+
+
+@dataclass(frozen=True)
+class Notes:
+    """The lines of a file of anchors."""
+
+    noted: tuple[Noted, ...]
+    n_unfinished: int = 0
+    """Lines that a full disk or a kill left half-written; nothing is known of them."""
+
+    @property
+    def anchors(self) -> tuple[Anchor, ...]:
+        """The anchors alone."""
+        return tuple(one.anchor for one in self.noted)
 
 
 def make_anchor(manager: Manager, *, file: Path | None = None, hub: str | None = None) -> Anchored:
@@ -48,14 +72,16 @@ def make_anchor(manager: Manager, *, file: Path | None = None, hub: str | None =
     Raises:
         IntegrityError: the chain is broken.
         UsageError: both are given, or there is no event yet.
-        StorageError: the file cannot be written.
-        ConflictError: the repository holds something else, or was changed meanwhile.
+        StorageError: the file cannot be read or written.
+        ConflictError: the file or the repository holds something else, or the latter was changed meanwhile.
         HubError: the Hub cannot be reached, or refuses.
     """
     from patchmgr.manager.audit.trail import verify_audit
 
     if file is not None and hub is not None:
         raise UsageError("a file and the Hub exclude each other", hint="run it once for each")
+    if file is not None:
+        _check_place(file)
     report = verify_audit(manager)
     if not report.n_events:
         raise UsageError("there is no event yet, so there is nothing to note", hint="run it after the first change")
@@ -75,60 +101,95 @@ def make_anchor(manager: Manager, *, file: Path | None = None, hub: str | None =
 
 
 def read_anchors(source: str) -> tuple[Anchor, ...]:
-    """The anchors in a file, or in a repository of the Hub (``hf://org/name``, with ``@REVISION`` at that one).
+    """The anchors in a file, or in a repository of the Hub, as :func:`read_notes` reads them."""
+    return read_notes(source).anchors
+
+
+def read_notes(source: str) -> Notes:
+    """What a file of anchors says, or one in a repository of the Hub (``hf://org/name``, with ``@REVISION`` at that).
 
     Raises:
         NotFoundError: there is no such file or repository.
-        FormatError: a line is no anchor; names it.
+        FormatError: a line is no anchor, or none is; names it.
         HubError: the Hub cannot be reached.
     """
     if source.startswith(SCHEME):
         from patchmgr.hub.appending import read_appended
 
         reference = HubReference.parse(source)
-        return parse_anchors(read_appended(reference.repo_id, reference.which or None, ANCHORS_FILE), where=source)
-    try:
-        with Path(source).open("rb") as opened:
-            data = opened.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise NotFoundError(f"{source!r} cannot be read: {error.strerror}", hint="give a file of anchors") from None
-    return parse_anchors(data, where=source)
-
-
-def parse_anchors(data: bytes, *, where: str) -> tuple[Anchor, ...]:
-    """Anchors from their lines; FormatError names the first line that is none."""
-    if len(data) > _MOST_BYTES:
-        raise FormatError(f"{where} is larger than {_MOST_BYTES} bytes, so it holds no anchors")
-    lines = enumerate(data.splitlines(), start=1)
-    found = tuple(_parsed(line, f"line {number} of {where}") for number, line in lines if line.strip())
-    if not found:
-        raise FormatError(f"{where} holds no anchor", hint="`patchmgr audit anchor -o FILE` writes one")
+        found = parse_notes(read_appended(reference.repo_id, reference.which or None, ANCHORS_FILE), where=source)
+    else:
+        try:
+            found = parse_notes(_read(Path(source)), where=source)
+        except OSError as error:
+            raise NotFoundError(f"{source!r} cannot be read: {error.strerror}", hint="give a file of anchors") from None
+    if not found.noted:
+        raise FormatError(f"{source} holds no anchor", hint="`patchmgr audit anchor -o FILE` writes one")
     return found
 
 
-def all_anchors(sources: Iterable[str]) -> tuple[Anchor, ...]:
+def parse_notes(data: bytes, *, where: str) -> Notes:
+    """Anchors from their lines; FormatError names the first line that is none and no beginning of one."""
+    if len(data) > _MOST_BYTES:
+        raise FormatError(f"{where} is larger than {_MOST_BYTES} bytes, so it holds no anchors")
+    lines = enumerate(data.splitlines(), start=1)
+    found = [_parsed(line, f"line {number} of {where}") for number, line in lines if line.strip()]
+    return Notes(tuple(one for one in found if one), found.count(None))
+
+
+def all_notes(sources: Iterable[str]) -> Notes:
     """Those of several files and repositories."""
-    return tuple(anchor for source in sources for anchor in read_anchors(source))
+    read = [read_notes(source) for source in sources]
+    return Notes(tuple(one for notes in read for one in notes.noted), sum(notes.n_unfinished for notes in read))
 
 
-def _parsed(line: bytes, where: str) -> Anchor:
+def _read(path: Path) -> bytes:
+    with path.open("rb") as opened:
+        return opened.read(_MOST_BYTES + 1)
+
+
+def _parsed(line: bytes, where: str) -> Noted | None:
+    """What a line says; None: it was never finished."""
     try:
         value = json.loads(line)
-        sequence, sha256 = value["sequence"], value["sha256"]
-        if type(sequence) is int and sequence > 0 and isinstance(sha256, str) and len(sha256) == _DIGEST_DIGITS:
-            return Anchor(sequence, sha256)
+        sequence, sha256, time = value["sequence"], value["sha256"], value.get("time")
+        if type(sequence) is int and 0 < sequence <= HIGHEST and DIGEST.fullmatch(sha256):
+            is_moment = isinstance(time, str) and STAMP.fullmatch(time)
+            return Noted(Anchor(sequence, sha256), time if is_moment else None)
+    except json.JSONDecodeError:
+        if line.startswith(b"{") and not line.endswith(b"}"):
+            return None
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise FormatError(f"{where} is no anchor", hint="it has `sequence` and `sha256`; was it changed?")
 
 
+def _check_place(file: Path) -> None:
+    """Make sure that a line can be added to a file without spoiling something else."""
+    with storing(f"the anchor in {file}"):
+        if not os.path.lexists(file):
+            return
+        if not file.is_file():
+            raise ConflictError(f"{file} is no file", hint=_NEW_FILE)
+        try:
+            parse_notes(_read(file), where=str(file))
+        except FormatError as error:
+            raise ConflictError(f"{file} holds something else: {error.message}", hint=_NEW_FILE) from None
+
+
 def _append(file: Path, line: bytes) -> None:
-    """One write at the end, so that two that anchor at once lose nothing."""
+    """One write at the end, so that two that anchor at once lose nothing; on a line of its own, whatever stands there.
+
+    What a full disk lets through of it stays, since the file may be one that only grows; readers pass over it.
+    """
     with storing(f"the anchor in {file}"):
         is_new = not file.exists()
+        if not is_new and _read(file)[-1:] not in (b"", b"\n"):
+            line = b"\n" + line
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            os.write(handle, line)
+            while line:
+                line = line[os.write(handle, line) :]
             os.fsync(handle)
         finally:
             os.close(handle)

@@ -10,46 +10,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from patchmgr.canonical import canonical_json
 from patchmgr.errors import FormatError, IntegrityError, NotFoundError
+from patchmgr.manager.audit.anchors import Noted
+from patchmgr.manager.audit.file_head import FileHead
 from patchmgr.signing.contract import TrustedKey
 from patchmgr.signing.dsse import Envelope, Statement, parse_envelope, require_signer
 from patchmgr_registry import Anchor, ChainProblem, Event, verify_chain
 
-FORMAT = "patchmgr-audit"
 PREDICATE = "https://patchmgr/audit-export/v1"
 """What a signature of such a file says."""
-_MOST_LINE_BYTES = 64 * 2**20
+_MOST_HEAD_BYTES = 64 * 2**10
+_MOST_LINE_BYTES = 16 * 2**20
 """An event of a stack of 10,000 packages takes 2 MB."""
 _AGAIN = "get the file again from whoever exported it"
-
-
-@dataclass(frozen=True)
-class FileHead:
-    """The first line."""
-
-    first: int
-    """Number of the first event."""
-    last: int
-    """Number of the last; one less than ``first``: there is none."""
-    previous_sha256: str
-    """What the first event stands on."""
-    sha256: str
-    """Of the last event."""
-    chain: Anchor
-    """Where the whole chain ended when the file was made."""
-    exported: str
-    actor: str
-    host: str
-    program_version: str
-
-    def to_json(self) -> dict[str, Any]:
-        """The line as JSON."""
-        return {"format": FORMAT, "version": 1, **asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -58,6 +36,11 @@ class CheckedFile:
 
     head: FileHead
     n_anchors: int
+    """Hashes noted elsewhere that it was compared with."""
+    n_outside: int
+    """Such of events that are not in this part, so that nothing was compared with them."""
+    n_later: int
+    """Such of events behind the end of the chain: it has gone on since, or the file was cut."""
     signed_by: str | None
     """The name that the signer is trusted under; None: nobody who is trusted."""
     key_id: str | None
@@ -76,16 +59,22 @@ def write_chain_file(file: IO[bytes], head: FileHead, events: Iterable[Event]) -
 
 
 def check_chain_file(
-    path: Path, *, anchors: Iterable[Anchor] = (), keys: Sequence[TrustedKey] = (), must_be_signed: bool = False
+    path: Path,
+    *,
+    noted: Iterable[Noted] = (),
+    keys: Sequence[TrustedKey] = (),
+    must_be_signed: bool = False,
+    must_be_whole: bool = False,
 ) -> CheckedFile:
     """Check every link of a file, its end against its head, and its signature. Memory: a line and 64 digits an event.
 
     Args:
         path: the file.
-        anchors: hashes that were noted; those behind the file's last event count only where the file says that the
-            chain ended with it.
+        noted: hashes that were noted. One behind the end that the head gives the chain is a fault where it was noted
+            before the file was made; else it is counted, for a chain goes on.
         keys: who may have signed it.
         must_be_signed: refuse it where none of them has.
+        must_be_whole: refuse a part of the chain, and an end that a noted hash lies behind.
 
     Raises:
         NotFoundError: there is no such file.
@@ -97,23 +86,51 @@ def check_chain_file(
     except OSError as error:
         raise NotFoundError(f"{str(path)!r} cannot be read: {error.strerror}", hint="give an exported file") from None
     with file:
-        lines = _Lines(file, path)
+        lines, noted = _Lines(file, path), tuple(noted)
         head = lines.head()
-        is_whole = head.last >= head.chain.sequence
-        noted = [anchor for anchor in anchors if is_whole or anchor.sequence <= head.last]
         start, end = Anchor(head.first - 1, head.previous_sha256), Anchor(head.last, head.sha256)
-        problem = verify_chain(lines.events(), start=start, head=end, anchors=noted)
-        if problem is not None:
-            raise _broken(path, problem)
-    if is_whole and end != head.chain:
+        inside = [one.anchor for one in noted if one.anchor.sequence <= head.last]
+        problem = verify_chain(lines.events(), start=start, head=end, anchors=inside)
+    problem = problem or _problem_of_head(head, noted)
+    if problem is not None:
+        raise IntegrityError(f"the audit trail in {path} is broken: {problem.message}", hint=_AGAIN)
+    if head.last > head.chain.sequence or head.says(head.chain.sequence) != head.chain.sha256:
         raise IntegrityError(f"{path} is broken: its first line contradicts itself", hint=_AGAIN)
+    n_later = sum(one.anchor.sequence > head.chain.sequence for one in noted)
+    if must_be_whole and (n_later or head.first > 1 or head.last < head.chain.sequence):
+        end_of_chain = max(head.chain.sequence, *(one.anchor.sequence for one in noted), 0)
+        raise IntegrityError(
+            f"{path} is not the whole chain: it holds events {head.first} to {head.last} of {end_of_chain}",
+            hint="ask for a newer file; `patchmgr audit export -o FILE` writes all of the chain",
+        )
+    signer, key_id = _signer(lines, keys, path, required=must_be_signed)
+    numbers = [one.anchor.sequence for one in noted]
+    n_compared = sum(start.sequence <= number <= head.last or number == head.chain.sequence for number in numbers)
+    return CheckedFile(head, n_compared, len(noted) - n_compared - n_later, n_later, signer, key_id)
+
+
+def _problem_of_head(head: FileHead, noted: Iterable[Noted]) -> ChainProblem | None:
+    """What the first line says that cannot be, by what was noted."""
+    end = head.chain.sequence
+    for one in noted:
+        number = one.anchor.sequence
+        if head.says(number) not in (None, one.anchor.sha256):
+            return ChainProblem(number, "changed", f"event {number} is not as it was noted")
+        if number > end and one.time is not None and one.time <= head.exported:
+            told = f"event {end + 1} was removed: the chain went on to event {number} before this was exported"
+            return ChainProblem(end + 1, "removed", told)
+    return None
+
+
+def _signer(lines: _Lines, keys: Sequence[TrustedKey], path: Path, *, required: bool) -> tuple[str | None, str | None]:
+    """The name that the signer is trusted under, and the fingerprint that the signature names."""
     unsigned = Envelope(Statement((), PREDICATE, {}))
-    envelope = parse_envelope(lines.signature, PREDICATE, what=str(path)) if lines.signature else unsigned
-    signer = require_signer(envelope, keys, required=must_be_signed, what=str(path))
+    envelope = parse_envelope(lines.signature, PREDICATE, what=str(path)) if lines.is_signed else unsigned
+    signer = require_signer(envelope, keys, required=required, what=str(path))
     covered = [thing["digest"].get("sha256") for thing in envelope.statement.subject]
-    if lines.signature and (envelope.key_id is None or covered != [lines.sha256]):
+    if lines.is_signed and (envelope.key_id is None or covered != [lines.sha256]):
         raise IntegrityError(f"the signature of {path} is bad: it is that of other bytes", hint=_AGAIN)
-    return CheckedFile(head, len(noted), signer.name if signer else None, envelope.key_id)
+    return signer.name if signer else None, envelope.key_id
 
 
 class _Lines:
@@ -122,8 +139,9 @@ class _Lines:
     def __init__(self, file: IO[bytes], path: Path) -> None:
         self._file, self._path, self._number = file, path, 0
         self._digest = hashlib.sha256()
+        self.is_signed = False
         self.signature: Any = None
-        """The envelope; None: there is none."""
+        """What stands in the line of the signature, where there is one."""
 
     @property
     def sha256(self) -> str:
@@ -132,14 +150,12 @@ class _Lines:
 
     def head(self) -> FileHead:
         """The first line."""
-        value = self._next()
+        value = self._next(_MOST_HEAD_BYTES)
         try:
             fields = {key: value[key] for key in FileHead.__dataclass_fields__}
             chain = Anchor(value["chain"]["sequence"], value["chain"]["sha256"])
             head = FileHead(**{**fields, "chain": chain})
-            numbers = (head.first, head.last, chain.sequence)
-            sound = all(type(number) is int for number in numbers) and 1 <= head.first <= head.last + 1
-            if sound and value == json.loads(canonical_json(head.to_json())):
+            if head.is_sound and value == json.loads(canonical_json(head.to_json())):
                 return head
         except (TypeError, KeyError):
             pass
@@ -149,7 +165,7 @@ class _Lines:
         """The events; the signature is kept aside."""
         while (value := self._next()) is not None:
             if isinstance(value, dict) and set(value) == {"signature"}:
-                self.signature = value["signature"]
+                self.is_signed, self.signature = True, value["signature"]
                 if self._file.read(1):
                     raise FormatError(f"{self._path} goes on behind its signature", hint=_AGAIN)
                 return
@@ -158,8 +174,8 @@ class _Lines:
             except ValueError:
                 raise self._wrong("an event") from None
 
-    def _next(self) -> Any:
-        line = self._file.readline(_MOST_LINE_BYTES)
+    def _next(self, most_bytes: int = _MOST_LINE_BYTES) -> Any:
+        line = self._file.readline(most_bytes)
         if not line:
             return None
         self._number += 1
@@ -182,7 +198,3 @@ def _values(head: FileHead, events: Iterable[Event]) -> Iterator[Any]:
     yield head.to_json()
     for event in events:
         yield event.to_json()
-
-
-def _broken(path: Path, problem: ChainProblem) -> IntegrityError:
-    return IntegrityError(f"the audit trail in {path} is broken: {problem.message}", hint=_AGAIN)

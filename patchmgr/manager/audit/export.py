@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from patchmgr.canonical import canonical_json
 from patchmgr.durable import storing, sync_folder
 from patchmgr.errors import ConflictError, UsageError
-from patchmgr.manager.audit.chain_file import FileHead, write_chain_file
+from patchmgr.manager.audit.chain_file import write_chain_file
+from patchmgr.manager.audit.file_head import FileHead
 from patchmgr.manager.audit.trail import verify_audit
 from patchmgr_registry import Anchor, Event, EventFilter, timestamp
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +14,10 @@ import pytest
 
 from checkpoints import EDITABLE, file_digests, make_checkpoint, make_package
 from manager.conftest import stocked, template  # noqa: F401  # fixtures
+from patchmgr.canonical import canonical_json
+from patchmgr.manager.audit.anchors import read_notes
+from patchmgr.manager.audit.chain_file import check_chain_file
+from patchmgr.manager.audit.signers import Signers, signers_named
 from patchmgr.manager.manager import Manager
 from patchmgr_registry import transaction
 from signing.conftest import keys  # noqa: F401  # the fixture
@@ -93,3 +100,50 @@ def history(made_history, monkeypatch) -> History:
 def manager(history):
     with Manager.open() as opened:
         yield opened
+
+
+@pytest.fixture
+def stocked_events(history):
+    """Statements past the triggers."""
+
+    def execute(*statements: str) -> None:
+        with closing(sqlite3.connect(history.home / "registry.db")) as connection, connection:
+            for name in ("events_refuse_update", "events_refuse_delete"):
+                connection.execute(f"DROP TRIGGER IF EXISTS {name}")
+            for statement in statements:
+                connection.execute(statement)
+
+    return execute
+
+
+NOBODY = Signers((), required=False)
+
+
+@pytest.fixture
+def ana(keys, tmp_path):  # noqa: F811  # a fixture
+    return signers_named(str(keys("ana.pub")), tmp_path / "trust")
+
+
+@pytest.fixture
+def bob(keys, tmp_path):  # noqa: F811  # a fixture
+    return signers_named(str(keys("bob.pub")), tmp_path / "trust")
+
+
+@pytest.fixture
+def exported(manager, keys, tmp_path):  # noqa: F811  # a fixture
+    return manager.audit.export(tmp_path / "audit.jsonl", key=keys("ana.key")).file
+
+
+def checked(file, signers=NOBODY, noted=(), *, whole=False):
+    return check_chain_file(file, noted=noted, keys=signers.keys, must_be_signed=signers.required, must_be_whole=whole)
+
+
+def noted(file):
+    return read_notes(str(file)).noted
+
+
+def with_head(file, other, **fields):
+    """The same file with a first line that says something else."""
+    head, *lines = file.read_bytes().splitlines(keepends=True)
+    other.write_bytes(b"".join([canonical_json({**json.loads(head), **fields}), *lines]))
+    return other

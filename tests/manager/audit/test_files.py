@@ -1,4 +1,4 @@
-"""Exported trails, anchors and attestations: what was done to one is found, on another machine too."""
+"""Exported trails: what was done to one is found, on another machine too."""
 
 from __future__ import annotations
 
@@ -10,36 +10,11 @@ import shutil
 
 import pytest
 
+from manager.audit.conftest import checked, with_head
 from patchmgr.canonical import canonical_json
 from patchmgr.errors import ConflictError, FormatError, IntegrityError, NotFoundError, UsageError
-from patchmgr.manager.audit.anchors import read_anchors
-from patchmgr.manager.audit.attest import PREDICATE, check_folder, check_model, file_digests
-from patchmgr.manager.audit.chain_file import check_chain_file
-from patchmgr.manager.audit.signers import Signers, signers_named
-
-NOBODY = Signers((), required=False)
-
-
-@pytest.fixture
-def ana(keys, tmp_path):
-    return signers_named(str(keys("ana.pub")), tmp_path / "trust")
-
-
-@pytest.fixture
-def bob(keys, tmp_path):
-    return signers_named(str(keys("bob.pub")), tmp_path / "trust")
-
-
-@pytest.fixture
-def exported(manager, keys, tmp_path):
-    return manager.audit.export(tmp_path / "audit.jsonl", key=keys("ana.key")).file
-
-
-def checked(file, signers=NOBODY, anchors=()):
-    return check_chain_file(file, anchors=anchors, keys=signers.keys, must_be_signed=signers.required)
-
-
-# Exported files
+from patchmgr.manager.audit.anchors import Noted
+from patchmgr.manager.audit.signers import signers_named
 
 
 @pytest.mark.parametrize("name", ["ana", "p384", "p521"])
@@ -124,11 +99,57 @@ def test_who_must_have_signed_is_asked_for(manager, exported, ana, bob, keys, tm
         checked(grafted, ana)
 
 
+def test_what_is_no_signature_and_no_head_is_refused(manager, exported, ana, tmp_path):
+    plain, other = manager.audit.export(tmp_path / "plain.jsonl").file, tmp_path / "other.jsonl"
+    for line in (b'{"signature":null}\n', b'{"signature":{}}\n', b'{"signature":[]}\n'):
+        other.write_bytes(plain.read_bytes() + line)
+        with pytest.raises(FormatError, match="holds no statement"):
+            checked(other)
+    none = manager.audit.export(tmp_path / "none.jsonl", first=5, last=4).file
+    for fields in (
+        {"previous_sha256": "1" * 64},
+        {"sha256": "\x1b[2J"},
+        {"chain": {"sequence": 10**4299, "sha256": "0" * 64}},
+        {"actor": 5},
+        {"exported": "yesterday"},
+        {"host": "h" * 2**16},
+    ):
+        for file in (plain, none):
+            with pytest.raises(IntegrityError, match=r"line 1 of .* is not|is broken"):
+                checked(with_head(file, other, **fields))
+    begin = with_head(none, other, first=1, last=0, sha256="1" * 64, previous_sha256="1" * 64)
+    with pytest.raises(FormatError, match="not the head"):
+        checked(begin)
+    head = json.loads(plain.read_bytes().splitlines()[0])
+    for chain in ({**head["chain"], "sha256": "1" * 64}, {**head["chain"], "sequence": 3}):
+        with pytest.raises(IntegrityError, match="its first line contradicts itself"):
+            checked(with_head(plain, other, chain=chain))
+
+
+def test_the_first_problem_is_told_whatever_stands_behind_it(exported, tmp_path):
+    lines, other = exported.read_bytes().splitlines(keepends=True), tmp_path / "other.jsonl"
+    changed = canonical_json({**json.loads(lines[3]), "actor": "eve"})
+    other.write_bytes(b"".join([*lines[:3], changed, *lines[4:9], b"garbage\n", *lines[10:]]))
+    with pytest.raises(IntegrityError, match="event 3 was changed"):
+        checked(other)
+
+
+def test_a_line_too_long_for_any_event_is_not_parsed(exported, tmp_path, monkeypatch):
+    lines, other = exported.read_bytes().splitlines(keepends=True), tmp_path / "other.jsonl"
+    other.write_bytes(b"".join([*lines[:2], b"[" + b"{}," * (6 * 2**20) + b"{}]\n", *lines[2:]]))
+    sizes, loads = [], json.loads
+    monkeypatch.setattr(json, "loads", lambda text: sizes.append(len(text)) or loads(text))
+    with pytest.raises(FormatError, match=r"line 3 of .* is not canonical JSON"):
+        checked(other)
+    assert max(sizes) <= 16 * 2**20
+
+
 def test_a_part_of_the_chain_is_checked_as_that(manager, tmp_path):
     part = manager.audit.export(tmp_path / "part.jsonl", first=4, last=9)
     assert (part.head.first, part.head.last) == (4, 9)
     head = manager.registry.event_head()
-    assert checked(part.file, anchors=[head]).head.chain == head
+    found = checked(part.file, noted=[Noted(head)])
+    assert (found.head.chain, found.n_anchors) == (head, 1), "the head says where the chain ended"
     empty = manager.audit.export(tmp_path / "empty.jsonl", first=head.sequence + 1)
     assert checked(empty.file).head.last == head.sequence
     with pytest.raises(UsageError, match="there are no events"):
@@ -137,143 +158,3 @@ def test_a_part_of_the_chain_is_checked_as_that(manager, tmp_path):
         manager.audit.export(part.file)
     with pytest.raises(NotFoundError):
         checked(tmp_path / "nothing.jsonl")
-
-
-# Anchors
-
-
-def test_an_anchor_finds_a_chain_that_was_cut(manager, stocked_events, tmp_path):
-    file = tmp_path / "anchors.jsonl"
-    for _ in range(2):
-        done = manager.audit.anchor(file=file)
-    assert read_anchors(str(file)) == (done.anchor, done.anchor)
-    assert manager.audit.verify(read_anchors(str(file))).n_anchors == 2
-    exported = manager.audit.export(tmp_path / "whole.jsonl").file
-    last = "(SELECT sha256 FROM events WHERE sequence = 10)"
-    stocked_events("DELETE FROM events WHERE sequence > 10", f"UPDATE event_head SET sequence = 10, sha256 = {last}")
-    assert manager.audit.verify().n_events == 10
-    with pytest.raises(IntegrityError, match="event 11 was removed: the chain went on to event"):
-        manager.audit.verify(read_anchors(str(file)))
-    cut = manager.audit.export(tmp_path / "cut.jsonl").file
-    assert checked(cut).head.last == 10
-    with pytest.raises(IntegrityError, match="event 11 was removed"):
-        checked(cut, anchors=read_anchors(str(file)))
-    assert checked(exported, anchors=read_anchors(str(file))).n_anchors == 2
-
-
-@pytest.fixture
-def stocked_events(history):
-    """Statements past the triggers."""
-    import sqlite3
-    from contextlib import closing
-
-    def execute(*statements: str) -> None:
-        with closing(sqlite3.connect(history.home / "registry.db")) as connection, connection:
-            for name in ("events_refuse_update", "events_refuse_delete"):
-                connection.execute(f"DROP TRIGGER IF EXISTS {name}")
-            for statement in statements:
-                connection.execute(statement)
-
-    return execute
-
-
-def test_nobody_notes_a_broken_chain(manager, stocked_events, tmp_path):
-    stocked_events("UPDATE events SET actor = 'eve' WHERE sequence = 3")
-    for act in (lambda: manager.audit.anchor(file=tmp_path / "a"), lambda: manager.audit.export(tmp_path / "b")):
-        with pytest.raises(IntegrityError, match="event 3 was changed"):
-            act()
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("line", ["", "[]", '{"sequence":1}', '{"sequence":"1","sha256":"' + "0" * 64 + '"}', "["])
-def test_a_line_that_is_no_anchor_is_refused(tmp_path, line):
-    file = tmp_path / "anchors.jsonl"
-    file.write_text(line)
-    with pytest.raises(FormatError, match="no anchor"):
-        read_anchors(str(file))
-
-
-# Attestations
-
-
-@pytest.fixture
-def served(manager, tmp_path):
-    """The folder of the present state, as it was shipped."""
-    past = manager.audit.at("prod", "2900-01-01")
-    return manager.audit.rebuild(past, tmp_path / "served").folder
-
-
-@pytest.fixture
-def attestation(manager, keys, tmp_path):
-    file = tmp_path / "prod.intoto.json"
-    file.write_bytes(canonical_json(manager.audit.attest("prod", key=keys("ana.key"))))
-    return file
-
-
-def test_what_is_attested_is_what_is_served(manager, attestation, served, ana):
-    for found in (check_folder(attestation, served, ana), check_model(manager, attestation, "prod", ana)):
-        assert found.state_root == manager.registry.generation("prod").state_root
-        assert (found.model, found.generation) == ("prod", manager.registry.model("prod").generation)
-        assert found.n_files == len(file_digests(served))
-
-
-def test_the_statement_says_base_stack_scores_and_event(manager, attestation):
-    statement = manager.audit.attest("prod")
-    assert statement["predicateType"] == PREDICATE
-    predicate, generation = statement["predicate"], manager.registry.generation("prod")
-    assert [package["digest"] for package in predicate["stack"]] == list(generation.packages)
-    assert predicate["base"]["fingerprint"] == manager.registry.model("prod").base.fingerprint
-    event = manager.events()[predicate["event"]["sequence"] - 1]
-    assert (event.sha256, event.action) == (predicate["event"]["sha256"], predicate["event"]["action"])
-    signed = json.loads(base64.b64decode(json.loads(attestation.read_text())["payload"]))
-    del signed["predicate"]["attested"], predicate["attested"]
-    assert signed == statement
-
-
-def test_a_folder_that_is_not_as_approved_is_told(attestation, served, ana, tmp_path):
-    weights = next(served.glob("*.safetensors"))
-    data = bytearray(weights.read_bytes())
-    for change, told in (
-        (lambda: weights.write_bytes(bytes([*data[:-1], data[-1] ^ 1])), f"{weights.name} is another"),
-        (weights.unlink, f"{weights.name} is missing"),
-        ((served / "pytorch_model.bin").touch, "pytorch_model.bin was not approved"),
-        (lambda: (served / "memories").symlink_to(tmp_path), "memories was not approved"),
-    ):
-        change()
-        with pytest.raises(IntegrityError, match=told):
-            check_folder(attestation, served, ana)
-        for surplus in ("pytorch_model.bin", "memories"):
-            (served / surplus).unlink(missing_ok=True)
-        weights.write_bytes(data)
-    check_folder(attestation, served, ana)
-
-
-def test_a_model_that_went_on_is_not_the_one_attested(manager, attestation, bob):
-    with pytest.raises(IntegrityError, match="must be by"):
-        check_model(manager, attestation, "prod", bob)
-    manager.rollback("prod")
-    with pytest.raises(IntegrityError, match="prod is at generation 21"):
-        check_model(manager, attestation, "prod", NOBODY)
-
-
-def test_a_forged_statement_is_refused(attestation, served, ana, tmp_path):
-    envelope, other = json.loads(attestation.read_text()), tmp_path / "forged.json"
-    statement = json.loads(base64.b64decode(envelope["payload"]))
-    statement["predicate"]["model"]["name"] = "other"
-    forged = {**envelope, "payload": base64.b64encode(canonical_json(statement)).decode()}
-    for value, told in (
-        (forged, "signature of .* is bad"),
-        (statement, "signed by nobody"),
-        ({**envelope, "signatures": []}, "number of signatures"),
-        ({**envelope, "payload": "?"}, "holds no statement"),
-        ({**statement, "predicateType": "https://other"}, "predicateType"),
-        ([], "holds no statement"),
-    ):
-        other.write_text(json.dumps(value))
-        with pytest.raises(IntegrityError, match=told):
-            check_folder(other, served, ana)
-    for part in ("model", "event"):
-        other.write_text(json.dumps({**statement, "predicate": {**statement["predicate"], part: []}}))
-        if part == "model":
-            with pytest.raises(FormatError, match="does not name its model"):
-                check_folder(other, served, NOBODY)
