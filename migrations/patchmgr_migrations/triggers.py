@@ -45,13 +45,14 @@ _SQLITE = {
     **_search(VERSIONS_SEARCH, "versions"),
 }
 
-_REFUSE = f"""
-    CREATE OR REPLACE FUNCTION patchmgr_refuse() RETURNS trigger LANGUAGE plpgsql AS
-    $$ BEGIN RAISE EXCEPTION '{APPEND_ONLY}'; END $$"""
+REFUSE_BODY = f" BEGIN RAISE EXCEPTION '{APPEND_ONLY}'; END "
+"""What the function does that the triggers on PostgreSQL call."""
+
+_REFUSE = f"CREATE OR REPLACE FUNCTION patchmgr_refuse() RETURNS trigger LANGUAGE plpgsql AS $${REFUSE_BODY}$$"
 
 _POSTGRESQL = {
     "events_refuse_change": """
-        CREATE TRIGGER events_refuse_change BEFORE UPDATE OR DELETE ON events
+        CREATE TRIGGER events_refuse_change BEFORE DELETE OR UPDATE ON events
         FOR EACH ROW EXECUTE FUNCTION patchmgr_refuse()""",
     "events_refuse_truncate": """
         CREATE TRIGGER events_refuse_truncate BEFORE TRUNCATE ON events
@@ -60,7 +61,10 @@ _POSTGRESQL = {
 
 
 def expected_triggers(dialect: str) -> Mapping[str, str]:
-    """The triggers that a database of this dialect must have: name to definition."""
+    """The triggers that a database of this dialect must have: name to definition, in the words of the database.
+
+    ``patchmgr fsck`` compares both, and a new definition is put in place by upgrades only: it needs a new revision.
+    """
     return {"sqlite": _SQLITE, "postgresql": _POSTGRESQL}[dialect]
 
 

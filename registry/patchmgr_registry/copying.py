@@ -19,7 +19,9 @@ from sqlalchemy.exc import DataError
 from patchmgr.canonical import sha256_json
 from patchmgr.errors import BusyError, ConflictError, IntegrityError, NotFoundError
 from patchmgr_registry.chain import verify_chain
+from patchmgr_registry.decoding import decoding
 from patchmgr_registry.dialects import Dialect
+from patchmgr_registry.dialects.contract import told
 from patchmgr_registry.events import Anchor
 from patchmgr_registry.rows import events, generations
 from patchmgr_registry.schema import event_head, metadata
@@ -50,11 +52,12 @@ class Copied:
         return sum(self.rows.values())
 
 
-def copy_rows(source: Connection, target: Connection, dialect: Dialect, step: Step) -> Copied:
+def copy_rows(source: Connection, source_dialect: Dialect, target: Connection, dialect: Dialect, step: Step) -> Copied:
     """Copy everything, then read the target again and compare; the caller commits.
 
     Args:
         source: inside a reading transaction.
+        source_dialect: the source's.
         target: inside a writing one.
         dialect: the target's.
         step: told of progress.
@@ -66,15 +69,16 @@ def copy_rows(source: Connection, target: Connection, dialect: Dialect, step: St
         IntegrityError: the source is broken, or the target did not keep what it was given; names the table.
     """
     _check_empty(target, dialect)
-    rows, head = _survey(source)
+    with decoding(source_dialect):
+        rows, head = _survey(source)
     target.execute(delete(event_head))
     done, digests = 0, {}
     for table in metadata.sorted_tables:
         if table.name not in rows:
             continue
         total = 0
-        for block in _blocks(source, table):
-            total += _sum(block)
+        for block, share in _blocks(source, source_dialect, table):
+            total += share
             _insert(target, table, block, dialect)
             done += len(block)
             step(done, 2 * sum(rows.values()), f"copying {table.name} (rows)")
@@ -116,8 +120,8 @@ def _check(target: Connection, dialect: Dialect, wanted: Copied, step: Step) -> 
     done = wanted.n_rows
     for table in metadata.sorted_tables:
         count, total = 0, 0
-        for block in _blocks(target, table):
-            count, total = count + len(block), total + _sum(block)
+        for block, share in _blocks(target, dialect, table):
+            count, total = count + len(block), total + share
             done += len(block)
             step(done, 2 * wanted.n_rows, f"checking {table.name} (rows)")
         if (count, _hexadecimal(total)) != (wanted.rows.get(table.name, 0), wanted.digests.get(table.name, "0" * 64)):
@@ -139,17 +143,18 @@ def _insert(target: Connection, table: Table, block: list[dict[str, Any]], diale
         target.execute(insert(table), block)
     except DataError as error:  # SQLite keeps what other databases refuse, such as a NUL in a text
         raise IntegrityError(
-            f"a row of {table.name} cannot be kept in {dialect.place}: {error.orig}",
+            f"a row of {table.name} cannot be kept in {dialect.place}: {told(error.orig)}",
             hint="nothing was copied; see `patchmgr fsck` of the source",
         ) from error
 
 
-def _blocks(connection: Connection, table: Table) -> Iterator[list[dict[str, Any]]]:
-    """All rows, some at a time; memory does not grow with the table."""
+def _blocks(connection: Connection, dialect: Dialect, table: Table) -> Iterator[tuple[list[dict[str, Any]], int]]:
+    """All rows, some at a time, with the sum of their digests; memory does not grow with the table."""
     query = select(table).order_by(*table.primary_key.columns)
-    result = connection.execute(query.execution_options(yield_per=_BLOCK))
-    for rows in result.mappings().partitions():
-        yield [dict(row) for row in rows]
+    with decoding(dialect):  # what goes wrong where the block is used does not come by here
+        result = connection.execute(query.execution_options(yield_per=_BLOCK))
+        for rows in result.mappings().partitions():
+            yield (block := [dict(row) for row in rows]), _sum(block)
 
 
 def _sum(rows: Iterable[Mapping[str, Any]]) -> int:

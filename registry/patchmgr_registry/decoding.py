@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from patchmgr.errors import IntegrityError
-
-RESTORE = "look with `patchmgr fsck`, and `patchmgr restore` a backup"
+from patchmgr_registry.dialects.contract import Dialect, told
 
 
 @contextmanager
-def decoding(place: str) -> Iterator[None]:
+def decoding(dialect: Dialect) -> Iterator[None]:
     """Turn what goes wrong while values are made of rows into words.
 
     Raises:
@@ -20,5 +19,12 @@ def decoding(place: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise IntegrityError(f"a row of the registry {place} cannot be read ({reason})", hint=RESTORE) from error
+        raise unreadable(dialect, error) from error
+
+
+def unreadable(dialect: Dialect, error: Exception) -> IntegrityError:
+    """The error for a row of which no values can be made."""
+    return IntegrityError(
+        f"a row of the registry {dialect.place} cannot be read ({type(error).__name__}: {told(error)})",
+        hint=f"look with `patchmgr fsck`, and {dialect.restoring}",
+    )

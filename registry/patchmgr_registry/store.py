@@ -9,12 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from sqlalchemy import URL, Connection, Engine
+from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 
-from patchmgr.errors import IntegrityError, UsageError
+from patchmgr.errors import PatchmgrError, UsageError
 from patchmgr_registry.blobs import BlobStore, blob_store
-from patchmgr_registry.decoding import RESTORE, decoding
+from patchmgr_registry.decoding import decoding, unreadable
 from patchmgr_registry.dialects import Dialect, dialect_of
 from patchmgr_registry.reads import Reads
 from patchmgr_registry.transaction import Transaction
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 DATABASE_FILE = "registry.db"
 BUSY_TIMEOUT_S = 10.0
 """How long a writer waits for another one; transactions take milliseconds."""
+_RAISED_IN = "_patchmgr_raised_in"
+"""Attribute of what a driver raised: the engine. Two registries are open at once while one is copied into the other."""
 
 
 class Registry(Reads):
@@ -35,6 +38,7 @@ class Registry(Reads):
         self.dialect = dialect
         self.blobs = blobs
         self._engine = engine
+        event.listen(engine, "handle_error", self._note)
         self._pid = os.getpid()
 
     @classmethod
@@ -98,17 +102,22 @@ class Registry(Reads):
             BusyError: a model is being changed here, or somebody writes to the target.
             IntegrityError: this registry is broken, or the target did not keep what it was given.
         """
-        with self._reading() as source, target.begin() as tx:
-            copied = tx.take_in(source, step)
+        with self._moment() as source, target.begin() as tx:
+            copied = tx.take_in(source, self.dialect, step)
             tx.commit()
         return copied
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
+        with self._moment() as connection, decoding(self.dialect):
+            yield connection
+
+    @contextmanager
+    def _moment(self) -> Iterator[Connection]:
+        """A transaction in which every statement sees the same moment."""
         with self._connected() as connection, connection.begin():
             self.dialect.begin_reading(connection)
-            with decoding(self.dialect.place):
-                yield connection
+            yield connection
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
@@ -119,15 +128,24 @@ class Registry(Reads):
         try:
             with self._engine.connect() as connection:
                 yield connection
-        except UnicodeDecodeError as error:  # the driver's own message quotes what the damaged file holds
-            raise IntegrityError(f"the registry {self.dialect.place} is damaged ({error})", hint=RESTORE) from error
-        except OverflowError:  # as the driver says it, which no exception of SQLAlchemy's is
-            raise UsageError("a number is larger than the registry can hold", hint="mend the call") from None
-        except DBAPIError as error:
-            fault = self.dialect.fault(error)
+        except (DBAPIError, UnicodeDecodeError, OverflowError) as error:
+            fault = self._fault(error)
             if fault is None:
                 raise
             raise fault from error
+
+    def _note(self, context: ExceptionContext) -> None:
+        setattr(context.original_exception, _RAISED_IN, self._engine)
+
+    def _fault(self, error: DBAPIError | UnicodeDecodeError | OverflowError) -> PatchmgrError | None:
+        """The failure that a user can act on; None when it is a bug, or came from elsewhere through the block."""
+        if isinstance(error, DBAPIError):
+            return self.dialect.fault(error) if getattr(error.orig, _RAISED_IN, self._engine) is self._engine else None
+        if getattr(error, _RAISED_IN, None) is not self._engine:  # of the caller's own code
+            return None
+        if isinstance(error, OverflowError):
+            return UsageError("a number is larger than the registry can hold", hint="mend the call")
+        return unreadable(self.dialect, error)
 
     def copy_database(self, target: Path) -> None:
         """Copy the database, as one moment sees it, into a new file; others may write meanwhile.
@@ -143,6 +161,7 @@ class Registry(Reads):
 
         Raises:
             BusyError: another process reads or writes it longer than the busy timeout; nothing is lost by that.
+            StorageError: this user may not; what was erased stays in the files.
         """
         with self._connected() as connection:
             self.dialect.scrub(connection)

@@ -47,7 +47,7 @@ class Transaction(GenerationWrites):
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with decoding(self.dialect.place):
+        with decoding(self.dialect):
             yield self._connection
 
     @property
@@ -195,7 +195,7 @@ class Transaction(GenerationWrites):
         """Forget a remote; NotFoundError when there is none."""
         names.delete_remote(self._connection, name)
 
-    def take_in(self, source: Connection, step: Step) -> Copied:
+    def take_in(self, source: Connection, source_dialect: Dialect, step: Step) -> Copied:
         """Copy every row of another registry into this one; see :func:`patchmgr_registry.copying.copy_rows`."""
         from patchmgr_registry.copying import copy_rows
 

@@ -52,9 +52,7 @@ def _revision(connection: Connection, dialect: Dialect) -> str | None:
         f"SELECT version_num FROM {patchmgr_migrations.VERSION_TABLE}"
     ).scalar()
     if revision is None:
-        raise IntegrityError(
-            f"the registry {dialect.place} does not say which revision it has", hint="`patchmgr restore` a backup"
-        )
+        raise IntegrityError(f"the registry {dialect.place} does not say which revision it has", hint=dialect.restoring)
     if revision not in patchmgr_migrations.REVISIONS:
         raise NewerRegistryError(
             f"the registry {dialect.place} has revision {revision}, this patchmgr knows {patchmgr_migrations.HEAD}",

@@ -36,6 +36,55 @@ def test_a_trigger_that_was_switched_off_is_missing(database):
         assert registry.check_database() == ("the trigger events_refuse_change is missing",)
 
 
+def test_a_trigger_that_was_made_hollow_is_told(database):
+    if database.url is None:
+        body = "BEFORE UPDATE ON events BEGIN SELECT 1; END"
+        execute(database, "DROP TRIGGER events_refuse_update", f"CREATE TRIGGER events_refuse_update {body}")
+        told = ("the trigger events_refuse_update was changed",)
+    else:
+        body = "CREATE OR REPLACE FUNCTION patchmgr_refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        execute(database, f"{body} $$ BEGIN RETURN NEW; END $$")
+        told = tuple(f"the trigger events_refuse_{event} was changed" for event in ("change", "truncate"))
+    with database.open() as registry:
+        assert registry.check_database() == told
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_trigger_for_fewer_statements_is_told(database):
+    body = "BEFORE DELETE ON events FOR EACH ROW EXECUTE FUNCTION patchmgr_refuse()"
+    execute(
+        database,
+        "DROP TRIGGER events_refuse_change ON events",
+        f"CREATE TRIGGER events_refuse_change {body}",
+    )
+    with database.open() as registry:
+        assert registry.check_database() == ("the trigger events_refuse_change was changed",)
+
+
+def test_a_trigger_that_is_not_ours_is_told(database):
+    if database.url is None:
+        execute(database, "CREATE TRIGGER spy AFTER INSERT ON models BEGIN DELETE FROM tags; END")
+        told = "the trigger spy is none of patchmgr's"
+    else:
+        body = "AFTER DELETE ON models FOR EACH ROW EXECUTE FUNCTION patchmgr_refuse()"
+        execute(
+            database,
+            f"CREATE TRIGGER spy {body}",
+            "CREATE TABLE others (a int)",
+            f"CREATE TRIGGER theirs {body.replace('models', 'others')}",
+        )
+        told = "the trigger spy on models is none of patchmgr's"
+    with database.open() as registry:
+        assert registry.check_database() == (told,)
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_references_that_the_server_no_longer_checks_are_told(database):
+    execute(database, "ALTER TABLE tags DISABLE TRIGGER ALL")
+    with database.open() as registry:
+        assert registry.check_database() == ("the references of table tags are not checked: they are switched off",)
+
+
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_row_that_refers_to_nothing_is_told(registry, model):
     with registry._engine.connect() as connection:

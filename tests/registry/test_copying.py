@@ -174,6 +174,35 @@ def test_a_row_that_the_target_keeps_otherwise_is_found(source, database, monkey
         assert target.packages() == ()
 
 
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        ("DROP TABLE tags", "no such table: tags"),
+        ("UPDATE tags SET name = CAST(x'ff' AS TEXT)", "cannot be read|damaged"),
+        ("UPDATE bases SET size_bytes = x'ff'", "cannot be read"),
+    ],
+    ids=["table", "text", "blob"],
+)
+def test_damage_of_the_source_is_not_blamed_on_the_target(source, database, harm, told):
+    with closing(sqlite3.connect(source.dialect.file)) as raw, raw:
+        raw.execute(harm)
+    with database.open() as target, pytest.raises(IntegrityError, match=told) as caught:
+        source.copy_into(target)
+    assert f"the registry {source.dialect.place} " in caught.value.message
+
+
+def test_what_goes_wrong_in_the_callers_own_code_is_no_damage(source, database):
+    def fail(done: int, total: int, what: str) -> None:
+        raise ValueError("of whoever asked")
+
+    with database.open() as target:
+        with pytest.raises(ValueError, match="of whoever asked"):
+            source.copy_into(target, step=fail)
+        for wrong, mistake in ((UnicodeDecodeError, b"\xff".decode), (OverflowError, lambda: int(1e999))):
+            with pytest.raises(wrong), target.begin():
+                mistake()
+
+
 def test_what_the_other_database_cannot_hold_is_said(source, new_postgresql, empty_postgresql, tmp_path):
     with closing(sqlite3.connect(source.dialect.file)) as raw, raw:
         raw.execute("UPDATE versions SET message = 'a' || char(0) || 'b'")
@@ -206,3 +235,18 @@ def test_the_command_tells_what_is_wrong(source, sqlite_home, tmp_path, run):
     assert run("registry", "copy", sqlite_home, tmp_path / "new").code == 4
     secret = run("registry", "copy", sqlite_home, f"postgresql://ana:secret@/x?host={tmp_path}")
     assert (secret.code, "secret" in secret.err) == (1, False)
+
+
+@pytest.mark.parametrize("place", ["", " "])
+def test_no_text_is_no_place(sqlite_home, tmp_path, run, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    for words in ((sqlite_home, place), (place, tmp_path / "new")):
+        refused = run("registry", "copy", *words)
+        assert (refused.code, "names no registry" in refused.err) == (2, True)
+    assert not list(tmp_path.glob("registry.db"))
+
+
+def test_a_file_that_is_not_there_is_not_made_to_be_copied(tmp_path, run):
+    missing = run("registry", "copy", f"sqlite:///{tmp_path}/nosuch.db", tmp_path / "new")
+    assert (missing.code, f"there is no registry in '{tmp_path}/nosuch.db'" in missing.err) == (1, True)
+    assert list(tmp_path.glob("*.db")) == []

@@ -44,16 +44,38 @@ def test_a_url_names_another_database(tmp_path):
         assert sorted(path.name for path in tmp_path.glob("*.db")) == ["elsewhere.db"]
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://u:secret@host/db", "no url", "oracle://"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite://host/x.db",
+        "sqlite:///x.db?timeout=abc",
+        "sqlite+aiosqlite:///x.db",
+        "mysql://u:secret@host/db",
+        "mysql://u@host/db?password=secret",
+        "no url",
+        "oracle://",
+        "postgresql://u@host:port/db",
+        "postgresql+psycopg2://host/db",
+        "postgresql+nosuch://host/db",
+        "postgresql://127.0.0.1:1/db?nosuch=1&password=secret&sslpassword=secret",
+        "postgresql://127.0.0.1:1/db?connect_timeout=soon",
+        "postgresql:///db?port=soon",
+        "postgresql://127.0.0.1:1/db?autocommit=1",
+    ],
+)
 def test_other_databases_are_a_wrong_call(tmp_path, url):
     with pytest.raises(UsageError) as caught:
         Registry.open(tmp_path, url)
     assert "secret" not in str(caught.value)
 
 
-def test_a_server_that_does_not_answer_is_a_storage_error(tmp_path):
+@pytest.mark.parametrize("url", ["postgresql://u:secret@/db?", "postgresql:///db?password=secret&sslpassword=secret&"])
+def test_a_server_that_does_not_answer_is_a_storage_error(tmp_path, url):
     with pytest.raises(StorageError) as caught:
-        Registry.open(tmp_path, f"postgresql://u:secret@/db?host={tmp_path}")
+        Registry.open(tmp_path, f"{url}host={tmp_path}")
+    assert "postgresql:///db" in str(caught.value).replace("u:***@", "")
     assert "secret" not in str(caught.value)
 
 

@@ -74,6 +74,16 @@ def test_a_row_that_holds_what_is_no_value_is_told_as_damage(filled):
                 ask()
 
 
+def test_what_a_damaged_row_says_does_nothing_to_a_terminal(filled, monkeypatch, capsys):
+    with closing(sqlite3.connect(filled / "registry.db")) as connection, connection:
+        connection.execute("UPDATE bases SET source = CAST(? AS TEXT)", (b"\xff\n\x1b[2Jgone",))
+    assert ended(monkeypatch, "model", "list") == 6
+    told = capsys.readouterr().err
+    assert "gone" in told
+    assert "\x1b" not in told
+    assert told.count("\n") == told.strip().count("\n") + 1 == 2
+
+
 def test_a_chain_whose_end_is_noted_wrongly_takes_no_event_and_is_told(filled):
     with closing(sqlite3.connect(filled / "registry.db")) as connection, connection:
         connection.execute("UPDATE event_head SET sequence = 3")

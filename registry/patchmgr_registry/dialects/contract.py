@@ -6,13 +6,16 @@ Everything else in the package is the same SQL on each of them. A new database i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy import URL, ColumnElement, Connection, Engine, Table
 from sqlalchemy.exc import DBAPIError
 
 from patchmgr.errors import PatchmgrError
+
+_SECRET_OPTIONS = ("password", "passfile", "sslpassword")
+"""What a URL may say behind its ``?`` and nobody else should read."""
 
 
 class Dialect(ABC):
@@ -25,7 +28,16 @@ class Dialect(ABC):
     @property
     def place(self) -> str:
         """Where the database is, for messages; never with a password."""
-        return self.url.render_as_string(hide_password=True)
+        return shown(self.url)
+
+    @property
+    @abstractmethod
+    def restoring(self) -> str:
+        """What brings a damaged database back: the next step in the hint of an error."""
+
+    @abstractmethod
+    def is_there(self) -> bool:
+        """Whether the database exists, as far as that can be told without connecting to it or making it."""
 
     @abstractmethod
     def engine(self) -> Engine:
@@ -57,7 +69,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def check(self, connection: Connection) -> tuple[str, ...]:
-        """What the database itself finds wrong with what it holds, and the triggers that it lacks; a line each."""
+        """What the database itself finds wrong with what it holds, and with its triggers; a line each."""
 
     @abstractmethod
     def continue_numbers(self, connection: Connection, tables: Sequence[Table]) -> None:
@@ -101,7 +113,8 @@ class Dialect(ABC):
         """Write the database's files anew without what was deleted.
 
         Raises:
-            BusyError: somebody uses it meanwhile.
+            BusyError: somebody uses it meanwhile, for longer than the busy timeout.
+            StorageError: this user may not; what was deleted stays in the files.
         """
 
     @abstractmethod
@@ -111,3 +124,25 @@ class Dialect(ABC):
     @abstractmethod
     def fault(self, error: DBAPIError) -> PatchmgrError | None:
         """The failure that a user can act on behind a driver's error; None when it is a bug."""
+
+
+def shown(url: URL) -> str:
+    """A URL for messages: no password, wherever in it one stands."""
+    return url.difference_update_query(_SECRET_OPTIONS).render_as_string(hide_password=True)
+
+
+def told(error: BaseException | None) -> str:
+    """What a driver says, in one line that does nothing to a terminal: it may quote what a damaged database holds."""
+    line = " ".join(str(error).split())
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
+
+
+def compare_triggers(expected: Mapping[str, str], found: Mapping[str, str]) -> tuple[str, ...]:
+    """What is wrong with triggers, by name and definition, a line each: missing, changed, or not ours."""
+    wanted, has = ({name: " ".join(text.split()) for name, text in each.items()} for each in (expected, found))
+    changed = [name for name in wanted if name in has and has[name] != wanted[name]]
+    return (
+        *(f"the trigger {name} is missing" for name in wanted if name not in has),
+        *(f"the trigger {name} was changed" for name in changed),
+        *(f"the trigger {name} is none of patchmgr's" for name in sorted(has) if name not in wanted),
+    )

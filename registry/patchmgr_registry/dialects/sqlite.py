@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from patchmgr.errors import BusyError, IntegrityError, PatchmgrError, StorageError
 from patchmgr_migrations.triggers import EDITS_SEARCH, VERSIONS_SEARCH, expected_triggers
 from patchmgr_registry.clock import timestamp
-from patchmgr_registry.dialects.contract import Dialect
+from patchmgr_registry.dialects.contract import Dialect, compare_triggers, told
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED = frozenset(
@@ -60,6 +60,15 @@ class SQLiteDialect(Dialect):
     def place(self) -> str:
         """The path of the file."""
         return str(self.file)
+
+    @property
+    def restoring(self) -> str:
+        """See :attr:`Dialect.restoring`."""
+        return "`patchmgr restore` a backup, or bring back a copy of it such as registry.db.before-… beside it"
+
+    def is_there(self) -> bool:
+        """See :meth:`Dialect.is_there`."""
+        return self.file.is_file()
 
     def engine(self) -> Engine:
         """See :meth:`Dialect.engine`."""
@@ -119,11 +128,11 @@ class SQLiteDialect(Dialect):
         """See :meth:`Dialect.check`."""
         damage = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
         lost = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
-        names = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").scalars().all()
+        triggers = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").all()
         return (
             *(str(line) for line in damage if line != "ok"),
             *(f"a row of {row[0]} refers to a missing row of {row[2]}" for row in lost),
-            *(f"the trigger {name} is missing" for name in expected_triggers("sqlite") if name not in names),
+            *compare_triggers(expected_triggers("sqlite"), {row.name: row.sql for row in triggers}),
         )
 
     def continue_numbers(self, connection: Connection, tables: Sequence[Table]) -> None:
@@ -195,11 +204,10 @@ class SQLiteDialect(Dialect):
         strange = code == sqlite3.SQLITE_ERROR and not said.startswith(_STATEMENT)
         if code in _DAMAGED or strange or any(words in said for words in _ODD):
             return IntegrityError(
-                f"the registry {self.place} is damaged or no SQLite database: {error.orig}",
-                hint="`patchmgr restore` a backup, or bring back a copy of it such as registry.db.before-… beside it",
+                f"the registry {self.place} is damaged or no SQLite database: {told(error.orig)}", hint=self.restoring
             )
         if code in _STORAGE:
             return StorageError(
-                f"cannot use the registry {self.place}: {error.orig}", hint="free space or mend the permissions"
+                f"cannot use the registry {self.place}: {told(error.orig)}", hint="free space or mend the permissions"
             )
         return None
