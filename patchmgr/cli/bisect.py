@@ -65,8 +65,13 @@ def bisect(
     from patchmgr.manager.bisect.contract import BisectOrder, Command, Expectation, Gate
 
     asked: list[Test] = []
-    if prompt is not None or expect is not None or negated:
-        asked.append(Expectation(prompt or "", expect or "", negated))
+    if prompt is not None and expect is not None:
+        asked.append(Expectation(prompt, expect, negated))
+    elif prompt is not None or expect is not None or negated:
+        lacking = "--expect" if prompt is not None else "--prompt"
+        raise UsageError(
+            f"{lacking} is missing", hint='--prompt and --expect go together: --prompt "1 + 1 is" --expect 2'
+        )
     if require or data is not None or text is not None:
         asked.append(Gate(tuple(require or ()), data, text, limit, seed))
     if command:

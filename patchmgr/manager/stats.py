@@ -72,11 +72,12 @@ class Stats:
             MethodError: the method wants no such statistics, or they cannot be computed.
             IntegrityError: the base has changed.
         """
-        from patchmgr.live.load import load_model
         from patchmgr.manager.bench import checked, find_device
         from patchmgr.manager.edit import parse_parameters
 
         manager = self._manager
+        if order.device != "auto":  # to look for one takes torch
+            find_device(order.device)
         kind = self._kind(order.kind)
         method = None if order.method is None else manager.plugins.method(order.method)
         if method is None and order.parameters:
@@ -87,6 +88,8 @@ class Stats:
         record = manager.registry.model(model)
         known = registered_fingerprint(manager, record.base)
         base = open_base(manager, record, known)
+        from patchmgr.live.load import load_model  # torch: not before all that is named was found
+
         manager.progress(0, 1, "loading the model")
         device = checked(find_device(order.device))
         dtype = "float32" if order.dtype == "auto" and device == "cpu" else order.dtype

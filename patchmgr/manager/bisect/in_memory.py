@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Judged = tuple[bool, str, str]
 """Whether a state is good, why, and its root."""
 
-Judge = Callable[[Which], Judged]
+Judge = Callable[[Subsets, Which], Judged]
 
 
 def in_one_row(line: Iterable[LineState]) -> dict[int, tuple[str, Manifest]]:
@@ -59,19 +59,19 @@ def _place(row: dict[int, tuple[str, Manifest]], digest: str, manifest: Manifest
     return next((place for place, (known, _) in row.items() if known == digest and place > least), len(row))
 
 
-def looked_at(judge: Judge, state: LineState, which: Which) -> Look:
+def looked_at(judge: Judge, subsets: Subsets, state: LineState, which: Which) -> Look:
     """What a state of the line is judged to be.
 
     Raises:
         IntegrityError: in memory it is not the state that the registry knows; names both roots.
         PatchmgrError: as those of :class:`patchmgr.manager.subsets.Subsets`.
     """
-    good, why, root = judge(which)
+    good, why, root = judge(subsets, which)
     check_root(state, root)
     return Look(state.name, "good" if good else "bad", why, root)
 
 
-def expectation_judge(subsets: Subsets, test: Expectation) -> Judge:
+def expectation_judge(test: Expectation) -> Judge:
     """Asks for a greedy answer, as many tokens as the expected one and two more.
 
     Raises:
@@ -81,7 +81,7 @@ def expectation_judge(subsets: Subsets, test: Expectation) -> Judge:
         raise UsageError("the prompt or what is expected is empty", hint='such as --prompt "1 + 1 is" --expect 2')
     question = Free(test.prompt, answer=test.expect)
 
-    def judge(which: Which) -> Judged:
+    def judge(subsets: Subsets, which: Which) -> Judged:
         answers = subsets.ask([question], which)
         text = answers.free(question).text
         begins = bool(starts_with_target(text, test.expect))
@@ -90,7 +90,7 @@ def expectation_judge(subsets: Subsets, test: Expectation) -> Judge:
     return judge
 
 
-def gate_judge(manager: Manager, subsets: Subsets, test: Gate, order: BisectOrder) -> Judge:
+def gate_judge(manager: Manager, test: Gate, order: BisectOrder) -> Judge:
     """Measures the required metrics on given data, as ``evaluate MODEL --data FILE`` would.
 
     Raises:
@@ -111,22 +111,20 @@ def gate_judge(manager: Manager, subsets: Subsets, test: Gate, order: BisectOrde
     )
     measurer = Measurer.of(manager, asked, required)
     data = Dataset(measurer.requests or (), measurer.text)
-    return _measuring(subsets, data, measurer.metrics, required, test.seed)
+    return _measuring(data, measurer.metrics, required, test.seed)
 
 
-def _measuring(
-    subsets: Subsets, data: Dataset, metrics: Sequence[Metric], required: Sequence[Requirement], seed: int
-) -> Judge:
+def _measuring(data: Dataset, metrics: Sequence[Metric], required: Sequence[Requirement], seed: int) -> Judge:
     wanted = questions(data, metrics)
     compares = any(metric.compares for metric in metrics)
 
-    def reference(answers: Answers) -> Answers:
+    def reference(subsets: Subsets, answers: Answers) -> Answers:
         """What the base says, where a metric compares with that."""
         return subsets.ask(wanted, frozenset()) if compares else answers
 
-    def judge(which: Which) -> Judged:
+    def judge(subsets: Subsets, which: Which) -> Judged:
         answers = subsets.ask(wanted, which)
-        measured = measure(data, metrics, reference(answers), answers, seed=seed)
+        measured = measure(data, metrics, reference(subsets, answers), answers, seed=seed)
         results = judge_gates("the state", required, [one.score for one in measured])
         return all(map(_met, results)), ", ".join(map(_told, results)), answers.state_root
 

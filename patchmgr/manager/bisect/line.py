@@ -11,6 +11,7 @@ from patchmgr.manager.states import ModelState, stack_of
 from patchmgr.ops import stack as stacks
 from patchmgr.ops.stack import Stack
 from patchmgr.package.manifest import Manifest
+from patchmgr_registry import ForgottenError
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
@@ -125,17 +126,37 @@ def _place(manager: Manager, ordered: Stack, digests: Sequence[str], text: str) 
 
 
 def _history(manager: Manager, state: ModelState, order: BisectOrder) -> tuple[_Line, int, int]:
-    """The generations that were finished, and the places of the two ends."""
+    """The generations that were finished, and the places of the two ends; none with a version that was forgotten."""
     model = state.record.name
     past = [one for one in manager.registry.generations(model) if _finished(one)]
+    known = [one.number for one in past]
+    good, bad = (None if end is None else _number(model, known, end) for end in (order.good, order.bad))
+    stacks_of = [(one, _stack_of(manager, one, is_end=one.number in (good, bad))) for one in past]
     line = tuple(
-        LineState(f"generation {one.number}", stack_of(manager, one.packages), one.packages, one.state_root, one)
-        for one in past
+        LineState(f"generation {one.number}", stack, one.packages, one.state_root, one)
+        for one, stack in stacks_of
+        if stack is not None
     )
-    numbers = [one.number for one in past]
-    good = numbers[0] if order.good is None else _number(model, numbers, order.good)
-    bad = state.generation.number if order.bad is None else _number(model, numbers, order.bad)
-    return line, numbers.index(good), numbers.index(bad)
+    numbers = [one.number for one, stack in stacks_of if stack is not None]
+    last = state.generation.number if bad is None else bad
+    return line, 0 if good is None else numbers.index(good), numbers.index(last)
+
+
+def _stack_of(manager: Manager, generation: GenerationRecord, *, is_end: bool) -> Stack | None:
+    """The packages of a generation; None where one was forgotten, so that the state cannot be made again.
+
+    Raises:
+        NotFoundError: it is an end of the search, and one was forgotten.
+    """
+    try:
+        return stack_of(manager, generation.packages)
+    except ForgottenError as error:
+        if not is_end:
+            return None
+        raise NotFoundError(
+            f"generation {generation.number} cannot be made again: {error.message}",
+            hint="name another by --good or --bad",
+        ) from None
 
 
 def _number(model: str, numbers: Sequence[int], text: str) -> int:

@@ -86,11 +86,8 @@ def _opened(
     from patchmgr.manager.bisect.in_memory import expectation_judge, gate_judge, in_one_row, looked_at, places_in
     from patchmgr.manager.subsets import open_subsets
 
+    judge = expectation_judge(test) if isinstance(test, Expectation) else gate_judge(manager, test, order)
     row = in_one_row(line)
     manifests = [manifest for _, manifest in row.values()]
     with open_subsets(manager, state.record.name, manifests, device=order.device, dtype=order.dtype) as subsets:
-        if isinstance(test, Expectation):
-            judge = expectation_judge(subsets, test)
-        else:
-            judge = gate_judge(manager, subsets, test, order)
-        yield lambda probed: looked_at(judge, probed, places_in(row, probed))
+        yield lambda probed: looked_at(judge, subsets, probed, places_in(row, probed))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from patchmgr.canonical import sha256_file, sha256_json
 from patchmgr.durable import storing
 from patchmgr.errors import BusyError, MethodError, RequestError, UsageError
+from patchmgr.manager.bench import checked, find_device
 from patchmgr.manager.edit import parse_parameters
 from patchmgr.manager.editors import data as editor_data
 from patchmgr.manager.editors.keep import register
@@ -118,14 +119,13 @@ def train(manager: Manager, model: str, order: TrainOrder) -> EditorRecord:
         MethodError: it cannot train for this model, or memory ran out.
         BusyError: the same training is running already.
     """
-    from patchmgr.live.load import load_model
-    from patchmgr.live.shortage import within_memory
-    from patchmgr.manager.bench import checked, find_device
-
     task = _checked(manager, model, order)
-    device = checked(find_device(order.device))
     known = registered_fingerprint(manager, task.record.base)
     base = open_base(manager, task.record, known)
+    from patchmgr.live.load import load_model  # torch: not before all that is named was found
+    from patchmgr.live.shortage import within_memory
+
+    device = checked(find_device(order.device))
     with _checkpoints(task.folder, restart=order.restart):
         manager.progress(0, 1, "loading the model")
         loaded = load_model(base.folder, task.root, dtype="float32", device=device)
@@ -141,6 +141,8 @@ def train(manager: Manager, model: str, order: TrainOrder) -> EditorRecord:
 
 def _checked(manager: Manager, model: str, order: TrainOrder) -> _Task:
     check_name(order.name)
+    if order.device != "auto":  # to look for one takes torch
+        find_device(order.device)
     trainer = manager.plugins.trainer(order.method)
     record = manager.registry.model(model)
     parameters = parse_parameters(trainer, order.parameters)
