@@ -26,6 +26,7 @@ def manager(*, quiet: bool = True, signatures: str | None = None) -> Iterator[Ma
     from patchmgr.manager.manager import Manager
     from patchmgr.manager.settings import parse_signatures
 
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # its client's retries; what comes of them is told here
     if quiet or not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # the Hub's client draws them anywhere
     with render.progress_bar(quiet=quiet) as progress, Manager.open(progress=progress) as opened:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchmgr.errors import NotFoundError
-from patchmgr.hub.client import asking, client
+from patchmgr.hub.client import LOCAL, asking, client
 from patchmgr.hub.reference import is_hub_reference
 
 _WANTED = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja", "LICENSE*")
@@ -33,7 +33,7 @@ def fetch_base(repo_id: str, revision: str | None) -> FetchedBase:
         raise NotFoundError(
             f"{repo_id!r} is neither a folder nor a Hub id", hint="give a folder, org/name, or demo:atlas"
         )
-    with asking(repo_id, revision):
+    with asking(repo_id, revision, instead=LOCAL):
         folder = Path(
             client().snapshot_download(
                 repo_id, revision=revision, allow_patterns=list(_WANTED), ignore_patterns=list(_UNWANTED)

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import socket
 from collections.abc import Callable, Iterator
 from json import JSONDecodeError
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from patchmgr.errors import ConflictError, HubError, NotFoundError, PatchmgrError, StorageError, UsageError
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _PATIENCE = 6
+LOCAL = "give a local folder"
+"""Instead of the Hub, where something is only read."""
 _LOGIN = "`hf auth login`, or set HF_TOKEN"
 
 
@@ -44,13 +49,34 @@ def is_offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
+def check_known_host() -> None:
+    """Make sure that the Hub's name is one, for the client asks six times in 23 seconds for a name that is none.
+
+    Raises:
+        HubError: no address belongs to it; a proxy is left to look for itself.
+    """
+    from huggingface_hub import constants
+
+    host = urlsplit(constants.ENDPOINT).hostname
+    if host is None or getproxies():
+        return
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError as error:
+        raise HubError(
+            f"the Hub cannot be reached: {host} has no address here ({error.strerror})",
+            hint="check the network and HF_ENDPOINT",
+        ) from None
+
+
 @contextlib.contextmanager
-def asking(repo_id: str, revision: str | None = None) -> Iterator[None]:
+def asking(repo_id: str, revision: str | None = None, *, instead: str | None = None) -> Iterator[None]:
     """Turn every expected failure of the Hub and of the way there into words.
 
     Args:
         repo_id: the repository that is asked about.
         revision: the branch, tag or commit; for messages.
+        instead: what would do as well, where the Hub's cache or something of one's own would; for hints.
 
     Raises:
         UsageError: the id cannot be one.
@@ -85,7 +111,7 @@ def asking(repo_id: str, revision: str | None = None) -> Iterator[None]:
         hf.LocalEntryNotFoundError, hf.OfflineModeIsEnabled, hf.RevisionResolutionError, HTTPError, ConnectionError,
         TimeoutError,
     ) as error:  # fmt: skip
-        raise _unreachable(where, error) from None
+        raise _unreachable(where, error, instead) from None
     except RuntimeError as error:  # the client says so of an upload, and of what its transport to Xet could not do
         raise HubError(f"{where}: {_chain(error)}", hint="run it again; what was sent is not sent twice") from None
     except OSError as error:
@@ -151,14 +177,18 @@ def _by_status(where: str, error: HfHubHTTPError) -> PatchmgrError:
     return HubError(f"the Hub answered {status} for {where} ({said})", hint="run it again; nothing is half done")
 
 
-def _unreachable(where: str, error: Exception) -> HubError:
-    if is_offline():
+def _unreachable(where: str, error: Exception, instead: str | None) -> HubError:
+    if instead is None:
+        if is_offline():
+            return HubError(f"{where} takes a network, and HF_HUB_OFFLINE is set", hint="unset it")
         return HubError(
-            f"{where} is not in the Hub's cache and HF_HUB_OFFLINE is set", hint="unset it, or give a local folder"
+            f"the Hub cannot be reached for {where} ({_first_line(error)})", hint="check the network and HF_ENDPOINT"
         )
+    if is_offline():
+        return HubError(f"{where} is not in the Hub's cache and HF_HUB_OFFLINE is set", hint=f"unset it, or {instead}")
     return HubError(
         f"{where} is not in the Hub's cache and the Hub cannot be reached ({_first_line(error)})",
-        hint="check the network, HF_ENDPOINT and HF_HUB_OFFLINE, or give a local folder",
+        hint=f"check the network, HF_ENDPOINT and HF_HUB_OFFLINE, or {instead}",
     )
 
 

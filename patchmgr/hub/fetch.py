@@ -19,7 +19,7 @@ from pathlib import Path
 from patchmgr.canonical import sha256_file
 from patchmgr.durable import storing
 from patchmgr.errors import FormatError, IntegrityError, NotFoundError
-from patchmgr.hub.client import asking, client, is_offline, with_xet_or_without
+from patchmgr.hub.client import LOCAL, asking, client, is_offline, with_xet_or_without
 from patchmgr.package.fields import FileRecord
 from patchmgr.package.files import COMPANIONS
 
@@ -70,7 +70,7 @@ def open_snapshot(repo_id: str, revision: str, manifest_name: str) -> Snapshot:
         FormatError: the manifest is larger than any, or there are more files than anywhere.
         HubError: the Hub cannot be reached.
     """
-    with asking(repo_id, revision):
+    with asking(repo_id, revision, instead=LOCAL):
         resolved = client().resolve_revision(repo_id, revision=revision, local_files_only=is_offline())
         commit = str(resolved.resolved)
         files = {} if is_offline() else list_files(repo_id, commit)
@@ -133,7 +133,7 @@ def fetch_files(snapshot: Snapshot, names: Collection[str], folder: Path) -> Non
     def download(name: str) -> Path:
         return with_xet_or_without(lambda: _download(repo_id, commit, name, snapshot.files.get(name)))
 
-    with asking(repo_id, commit), ThreadPoolExecutor(_AT_ONCE) as pool:
+    with asking(repo_id, commit, instead=LOCAL), ThreadPoolExecutor(_AT_ONCE) as pool:
         cached = list(pool.map(download, names))
     with storing(f"{repo_id} in {folder}"):
         for name, path in zip(names, cached, strict=True):

@@ -12,7 +12,7 @@ from patchmgr.base.checkpoint import INDEX_FILE, SINGLE_FILE, weight_map
 from patchmgr.base.header import Header, TensorEntry, header_length, parse_header, read_header
 from patchmgr.canonical import sha256_file, sha256_json
 from patchmgr.errors import FormatError, HubError, IntegrityError, NotFoundError
-from patchmgr.hub.client import asking, client, is_offline
+from patchmgr.hub.client import LOCAL, asking, client, is_offline
 from patchmgr.hub.fetch import RemoteFile, list_files
 
 FIRST_BYTES = 16 * 1024
@@ -83,7 +83,7 @@ class RemoteBase:
             for block in BlockReader().blocks(cached, tensor.start, tensor.end):
                 digest.update(block)
             return digest.hexdigest()
-        with asking(self.repo_id, self.commit):
+        with asking(self.repo_id, self.commit, instead=LOCAL):
             for chunk in self._range(shard, tensor.start, tensor.end):
                 digest.update(chunk)
         return digest.hexdigest()
@@ -98,7 +98,7 @@ class RemoteBase:
         if shard not in self.files:
             raise FormatError(f"{INDEX_FILE} of {self.repo_id} names {shard}, which is not there", hint="ask its owner")
         size_bytes = self.files[shard].size_bytes
-        with asking(self.repo_id, self.commit):
+        with asking(self.repo_id, self.commit, instead=LOCAL):
             data = b"".join(self._range(shard, 0, min(FIRST_BYTES, size_bytes)))
             end = 8 + header_length(data[:8], size_bytes, shard, limit_bytes=MOST_HEADER_BYTES)
             if end > len(data):
@@ -120,7 +120,7 @@ class RemoteBase:
             raise FormatError(
                 f"{name} of {self.repo_id} takes {self.files[name].size_bytes} bytes", hint="ask its owner"
             )
-        with asking(self.repo_id, self.commit):
+        with asking(self.repo_id, self.commit, instead=LOCAL):
             return Path(client().hf_hub_download(self.repo_id, name, revision=self.commit))
 
     def _cached(self, shard: str) -> Path | None:
@@ -161,7 +161,7 @@ def open_remote_base(repo_id: str, revision: str | None) -> RemoteBase:
         raise HubError(
             f"looking at {repo_id} takes a network, and HF_HUB_OFFLINE is set", hint="unset it, or `patchmgr model add`"
         )
-    with asking(repo_id, revision):
+    with asking(repo_id, revision, instead=LOCAL):
         commit = str(client().resolve_revision(repo_id, revision=revision).resolved)
         return RemoteBase(repo_id, commit, list_files(repo_id, commit))
 

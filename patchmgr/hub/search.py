@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from patchmgr.errors import HubError
-from patchmgr.hub.client import asking, client, is_offline
+from patchmgr.hub.client import asking, check_known_host, client, is_offline
 
 LIBRARY = "patchmgr"
 _BASE = "base_model:"
@@ -45,7 +45,8 @@ def search_hub(
     if is_offline():
         raise HubError("searching takes a network, and HF_HUB_OFFLINE is set", hint="unset it")
     wanted = [LIBRARY, *([f"{_BASE}adapter:{base}"] if base else []), *([method] if method else [])]
-    with asking("the Hub"):
+    check_known_host()
+    with asking("a search"):
         found = client().list_models(
             filter=wanted, search=text or None, author=author, sort="downloads", limit=limit, full=True
         )
