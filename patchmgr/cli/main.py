@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -32,14 +34,33 @@ def main() -> None:
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     called = words[0] if words and is_built_in(words[0]) else None
     app = build_app(called)
+    as_json = "--json" in itertools.takewhile(lambda word: word != "--", sys.argv)
     try:
         _check_words(sys.argv)
+        if words and called != "plugins" and "PATCHMGR_LOAD_PLUGINS" in os.environ:
+            _tell_unmet_limits()
         if words and called is None:
             _add_plugin_commands(app)
-        app()
+        _run(app, as_json=as_json)
     except PatchmgrError as problem:
-        render.error(problem, as_json="--json" in sys.argv)
+        render.error(problem, as_json=as_json)
         sys.exit(problem.exit_code)
+
+
+def _run(app: typer.Typer, *, as_json: bool) -> None:
+    """Parse and carry out; with ``--json`` what the parser says against the words is an error as any other."""
+    if not as_json:
+        app()
+    parser_error = cast(type[Exception], typer.BadParameter.__mro__[1])  # typer gives that class no public name
+    try:
+        code = app(standalone_mode=False)
+    except parser_error as error:
+        problem: Any = error
+        path = problem.ctx.command_path if problem.ctx else "patchmgr"
+        raise UsageError(problem.format_message().strip().rstrip("."), hint=f"see `{path} --help`") from None
+    except typer.Abort:
+        sys.exit(PatchmgrError.exit_code)
+    sys.exit(code or 0)
 
 
 def _check_words(words: list[str]) -> None:
@@ -48,6 +69,13 @@ def _check_words(words: list[str]) -> None:
             word.encode()
         except UnicodeEncodeError:
             raise UsageError(f"{word!r} is not UTF-8", hint="check the terminal's encoding") from None
+
+
+def _tell_unmet_limits() -> None:
+    from patchmgr.methods.limit import unmet_limits
+
+    for report in unmet_limits():
+        render.remark(f"plugin {report.name} is {report.status}: {report.reason}; see `patchmgr plugins`")
 
 
 def _add_plugin_commands(app: typer.Typer) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -13,6 +12,7 @@ import pluggy
 
 from patchmgr.errors import NotFoundError, UsageError
 from patchmgr.methods import hookspecs
+from patchmgr.methods.limit import GROUP, LIMIT_VARIABLE, PluginReport, fits, limits, misfit, unmet_limits
 
 if TYPE_CHECKING:
     import typer
@@ -25,22 +25,8 @@ if TYPE_CHECKING:
     from patchmgr.package.encodings.contract import Encoding
     from patchmgr.readers.contract import Reader
 
-GROUP = "patchmgr"
-LIMIT_VARIABLE = "PATCHMGR_LOAD_PLUGINS"
 _KINDS = ("methods", "encodings", "metrics", "readers", "runtimes", "trainers", "exporters")
 """What plugins register, each by the hook of its name."""
-
-
-@dataclass(frozen=True)
-class PluginReport:
-    """A plugin and how loading it went."""
-
-    name: str
-    module: str
-    distribution: str
-    status: str
-    """``loaded``, ``failed`` or ``not loaded``."""
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -174,16 +160,10 @@ def _new_manager() -> pluggy.PluginManager:
 
 
 def _load_all(admit: Callable[[object, str], None]) -> tuple[PluginReport, ...]:
-    limit = os.environ.get(LIMIT_VARIABLE)
-    allowed = None if limit is None else dict(_wanted(part) for part in limit.split(","))
+    allowed = limits()
     points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
-    return tuple(_load(point, allowed, admit) for point in points)
-
-
-def _wanted(part: str) -> tuple[str, str | None]:
-    """Name and version of ``rome`` or ``rome==0.1.0``; None: any version."""
-    name, pinned, version = part.partition("==")
-    return name.strip(), version.strip() if pinned else None
+    missing = [report for report in unmet_limits() if report.status == "not installed"]
+    return (*(_load(point, allowed, admit) for point in points), *missing)
 
 
 def _load(
@@ -193,9 +173,8 @@ def _load(
     if allowed is not None and point.name not in allowed:
         return PluginReport(point.name, point.value, distribution, "not loaded", f"{LIMIT_VARIABLE} leaves it out")
     pinned = None if allowed is None else allowed[point.name]
-    if pinned is not None and (point.dist is None or point.dist.version != pinned):
-        reason = f"{LIMIT_VARIABLE} wants version {pinned} of it"
-        return PluginReport(point.name, point.value, distribution, "not loaded", reason)
+    if not fits(point, pinned):
+        return misfit(point, pinned)
     try:
         admit(point.load(), point.name)
     except (Exception, SystemExit) as error:  # whatever a foreign module does when it is imported

@@ -10,7 +10,8 @@ import pytest
 import typer
 
 from patchmgr.errors import NotFoundError
-from patchmgr.methods.loader import LIMIT_VARIABLE, PluginReport, load_plugins, register_commands
+from patchmgr.methods.limit import LIMIT_VARIABLE, PluginReport
+from patchmgr.methods.loader import load_plugins, register_commands
 
 METHOD = """
     from patchmgr.methods.contract import MethodParameters
