@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ _REASONS = {
     errno.EPERM: ("permission is missing", "choose another folder, for instance by PATCHMGR_HOME"),
     errno.EISDIR: ("a folder stands where a file must be", "move it away"),
     errno.EIO: ("the disk failed", "check the disk"),
+    errno.ENAMETOOLONG: ("its name is too long", "choose a shorter one"),
+    errno.EEXIST: ("something stands in its place", "move it away, or choose another place"),
+    errno.ENOTEMPTY: ("something stands in its place", "move it away, or choose another place"),
     errno.ENOTDIR: ("a file stands where a folder must be", "choose another folder, for instance by PATCHMGR_HOME"),
 }
 
@@ -51,6 +55,30 @@ def _number(error: OSError | SafetensorError) -> int:
     return int(found[1]) if found else 0
 
 
+@contextlib.contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turn a failure to read into a :class:`StorageError` that says what was being read."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(
+            f"cannot read {what}: {reason}", hint="check the disk, the path and its permissions"
+        ) from error
+
+
+@contextlib.contextmanager
+def placing(what: str, parent: Path) -> Iterator[None]:
+    """Make the folder that something is put into, and say it when nothing can be made there."""
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except FileNotFoundError as error:
+        raise StorageError(
+            f"cannot write {what}: nothing can be made in {parent}", hint="choose another place"
+        ) from error
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
     handle = os.open(folder, os.O_RDONLY)
@@ -64,6 +92,16 @@ def sync_file(path: Path) -> None:
     """Make the bytes of a file durable."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def sync_tree(folder: Path) -> None:
+    """Make everything in a folder durable: the bytes of its files and the names in its folders. Links are left out."""
+    for place, _, files in os.walk(folder):
+        for name in files:
+            path = Path(place, name)
+            if path.is_file() and not path.is_symlink():
+                sync_file(path)
+        sync_folder(Path(place))
 
 
 def store_file(data: bytes, destination: Path, *, what: str, mode: int = 0o644) -> None:
@@ -109,27 +147,31 @@ def check_vacant(folder: Path) -> None:
     Raises:
         ConflictError: something else is there.
     """
-    if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
+    with reading(str(folder)):
+        vacant = not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir()))
+    if not vacant:
         raise ConflictError(f"there is something at {str(folder)!r} already", hint="choose a new folder")
 
 
 @contextlib.contextmanager
-def new_folder(destination: Path, *, what: str) -> Iterator[Path]:
+def new_folder(destination: Path, *, what: str, mode: int = 0o777) -> Iterator[Path]:
     """A temporary folder that becomes ``destination`` when the block ends, and vanishes when it raises.
+
+    Args:
+        destination: its place.
+        what: it is, for messages.
+        mode: who may use it, as far as the umask lets them.
 
     Raises:
         StorageError: the disk is full, read-only or failing.
     """
     with storing(what):
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".new-{destination.name}-", dir=destination.parent))
+        temporary = destination.parent / f".new-{destination.name}-{secrets.token_hex(4)}"
+        with placing(what, destination.parent):
+            temporary.mkdir(mode=mode)
         try:
             yield temporary
-            for path in temporary.iterdir():
-                if path.is_file() and not path.is_symlink():
-                    sync_file(path)
-            sync_folder(temporary)
-            temporary.chmod(0o755)
+            sync_tree(temporary)
             temporary.replace(destination)
             sync_folder(destination.parent)
         finally:

@@ -18,6 +18,9 @@ def backup(
     artefacts: Annotated[
         bool, typer.Option("--artefacts", help="Statistics too; they can be large, and can be made again.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also a registry that is damaged; the backup says what is wrong with it.")
+    ] = False,
     dry_run: DryRunOpt = False,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
@@ -32,10 +35,11 @@ def backup(
       patchmgr backup /backups/patchmgr.tar --artefacts
     """
     with manager(quiet=quiet) as registry:
-        done = registry.backup(place, artefacts=artefacts, dry_run=dry_run)
+        done = registry.backup(place, artefacts=artefacts, force=force, dry_run=dry_run)
     if json:
         render.emit_json({"backup": {**asdict(done), "place": str(done.place)}, "dry_run": dry_run})
         return
     digest = f" ({render.short(done.digest)})" if done.digest else ""
     verb = "would copy" if dry_run else "copied"
-    render.emit(f"{verb} {done.n_files} file(s), {render.size(done.size_bytes)}, to {done.place}{digest}")
+    lines = [f"{verb} {done.n_files} file(s), {render.size(done.size_bytes)}, to {done.place}{digest}"]
+    render.emit("\n".join([*lines, *(f"the registry is damaged: {problem}" for problem in done.problems)]))

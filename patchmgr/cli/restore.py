@@ -17,6 +17,9 @@ def restore(
     replace: Annotated[
         bool, typer.Option("--replace", help="Also where there is a registry; it is moved aside, and nothing is lost.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also a backup that says that its registry was damaged.")
+    ] = False,
     dry_run: DryRunOpt = False,
     json: JsonOpt = False,
     quiet: QuietOpt = False,
@@ -34,13 +37,14 @@ def restore(
     from patchmgr.manager.settings import load_settings
 
     with render.progress_bar(quiet=quiet) as progress:
-        done = put_back(load_settings(), place, replace=replace, dry_run=dry_run, progress=progress)
+        done = put_back(load_settings(), place, replace=replace, force=force, dry_run=dry_run, progress=progress)
     if json:
         aside = None if done.aside is None else str(done.aside)
         render.emit_json({"restored": {**asdict(done), "home": str(done.home), "aside": aside}, "dry_run": dry_run})
         return
     verb = "would restore" if dry_run else "restored"
     lines = [f"{verb} {done.home}: {done.n_files} file(s), {render.size(done.size_bytes)}, {done.events} event(s)"]
+    lines += [f"its registry is damaged: {problem}" for problem in done.problems]
     lines += [] if done.aside is None else [f"what was there lies in {done.aside}"]
     lines += [
         f"{model.model}: generation {model.generation}, {render.short(model.state_root)}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from patchmgr import __version__
 from patchmgr.base.digests import DigestCache
+from patchmgr.manager.backup.unfinished import refuse_unfinished
 from patchmgr.manager.changes import Changes
 from patchmgr.manager.exchange import Exchange
 from patchmgr.manager.progress import Progress, silent
@@ -53,6 +54,7 @@ class Manager(Changes, Exchange, Remaking, Sharing, Questions, Upkeep):
             PatchmgrError: the settings or the registry cannot be used; the message says why.
         """
         settings = load_settings(home=home)
+        refuse_unfinished(settings.home)
         return cls(
             settings, Registry.open(settings.home, settings.database_url, blobs=settings.blobs), progress=progress
         )

@@ -65,11 +65,11 @@ class Upkeep:
 
         return fsck(self._manager, full=full)
 
-    def backup(self, place: Path, *, artefacts: bool = False, dry_run: bool = False) -> Backup:
+    def backup(self, place: Path, *, artefacts: bool = False, force: bool = False, dry_run: bool = False) -> Backup:
         """Copy the whole registry; see :func:`patchmgr.manager.backup.make.backup`."""
         from patchmgr.manager.backup.make import backup
 
-        return backup(self._manager, place, artefacts=artefacts, dry_run=dry_run)
+        return backup(self._manager, place, artefacts=artefacts, force=force, dry_run=dry_run)
 
     def forget(self, reference: str, *, reason: str, revert: bool = False, dry_run: bool = False) -> Forgetting:
         """Erase a version's texts and payload; see :func:`patchmgr.manager.forget.forget`."""

@@ -75,9 +75,15 @@ class Transaction(GenerationWrites):
         """Note where the files of a base lie now; NotFoundError when it is not registered."""
         bases.move_base(self._connection, key, folder)
 
-    def move_folders(self, before: str, after: str) -> None:
-        """Note that a home lies elsewhere: folders of generations and bases in it are named by their new paths."""
-        bases.move_folders(self._connection, before, after)
+    def move_home(self, before: Iterable[str], after: str) -> None:
+        """Note that a home lies elsewhere: every generation in the place that is its own there, and bases in the home.
+
+        Args:
+            before: names of the old home; those by which its generations are noted are known.
+            after: the new one.
+        """
+        with self._reading() as connection:
+            bases.move_home(connection, before, after)
 
     def remove_base(self, key: BaseKey) -> None:
         """Forget a base; ConflictError while a model stands on it."""
@@ -199,7 +205,7 @@ class Transaction(GenerationWrites):
         """Copy every row of another registry into this one; see :func:`patchmgr_registry.copying.copy_rows`."""
         from patchmgr_registry.copying import copy_rows
 
-        return copy_rows(source, self._connection, self.dialect, step)
+        return copy_rows(source, source_dialect, self._connection, self.dialect, step)
 
     def record_event(
         self,

@@ -88,7 +88,7 @@ def _build(manager: Manager, generation: GenerationRecord) -> None:
     stack = stack_of(manager, generation.packages)
     base = open_base(manager, record, known)
     state = ModelState(record, replace(generation, folder=None), base, known, ())
-    folder = Path(generation.folder or "")
-    results, _ = write(manager, state, stack, generation, folder)
+    folder = manager.settings.generations(generation.model) / str(generation.number)
+    results, _ = write(manager, state, stack, generation, folder)  # never where the backup says
     if dict(results) != dict(generation.tensors):
         raise IntegrityError(f"generation {generation.number} of {generation.model} came out otherwise than it was")

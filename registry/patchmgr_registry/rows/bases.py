@@ -164,12 +164,23 @@ def _model(row: Row[Any]) -> ModelRecord:
     return ModelRecord(name=row.name, base=_base(row), generation=row.generation, created=row.model_created)
 
 
-def move_folders(connection: Connection, before: str, after: str) -> None:
-    """Name what lies in one folder by its place in another."""
-    inside = before.rstrip("/") + "/"
-    for table in (generations, bases):
-        rows = connection.execute(select(table.c.id, table.c.folder).where(table.c.folder.is_not(None))).all()
-        for row in rows:
-            if row.folder.startswith(inside):
-                moved = after.rstrip("/") + "/" + row.folder.removeprefix(inside)
-                connection.execute(update(table).where(table.c.id == row.id).values(folder=moved))
+def move_home(connection: Connection, before: Iterable[str], after: str) -> None:
+    """Name what lies in a home by its place in another.
+
+    A generation's folder is that of its model and number in the new home, whatever was noted. A base moves along when
+    it lay in the old home, by whichever name of it.
+    """
+    homes, after = set(before), after.rstrip("/")
+    query = select(generations.c.id, generations.c.number, generations.c.folder, models.c.name)
+    for row in connection.execute(query.join_from(generations, models).where(generations.c.folder.is_not(None))).all():
+        inside = f"/models/{row.name}/generations/{row.number}"
+        if row.folder.endswith(inside):
+            homes.add(row.folder.removesuffix(inside))
+        moved = update(generations).where(generations.c.id == row.id)
+        connection.execute(moved.values(folder=after + inside))
+    named = sorted((home.rstrip("/") + "/" for home in homes if home.strip("/")), key=len, reverse=True)
+    for base in connection.execute(select(bases.c.id, bases.c.folder)).all():
+        home = next((home for home in named if base.folder.startswith(home)), None)
+        if home is not None:
+            folder = f"{after}/{base.folder.removeprefix(home)}"
+            connection.execute(update(bases).where(bases.c.id == base.id).values(folder=folder))
