@@ -9,25 +9,46 @@ def distance(a, b):
     return math.sqrt(sum((x - y) ** 2 for x, y in zip(a, b, strict=True)))
 
 
-def replay(edits, init, margin=1e-5):
-    """Keys, radii, labels and members after edits of the form (name, key, label), one after another."""
-    cells = []
+def replay(edits, init, margin=1e-5, rounding=0.0):
+    """Keys, radii, labels and members after edits of the form (name, key, label), one after another.
+
+    ``rounding`` is the share of its norm by which a key may be off; who joins a ball lies within by that much.
+    """
+    cells, keys = [], {name: key for name, key, _ in edits}
     for name, key, label in edits:
+        new = {"key": key, "radius": init, "label": label, "members": [name]}
         if not cells:
-            cells.append({"key": key, "radius": init, "label": label, "members": [name]})
+            cells.append(new)
             continue
         apart = [distance(key, cell["key"]) for cell in cells]
         near = min(range(len(cells)), key=lambda number: apart[number])
         d, cell = apart[near], cells[near]
         if d > cell["radius"] + init:
-            cells.append({"key": key, "radius": init, "label": label, "members": [name]})
+            cells.append(new)
         elif cell["label"] == label:
-            cell["radius"] = max(cell["radius"], d)
+            cell["radius"] = max(cell["radius"], d + rounding * distance(key, [0.0] * len(key)))
             cell["members"].append(name)
         else:
-            cell["radius"] = max(d / 2 - margin, 0)
-            cells.append({"key": key, "radius": d / 2, "label": label, "members": [name]})
+            cells.append({**new, "radius": d / 2})
+            cut(cells, near, max(d / 2 - margin, 0), key, keys, init, margin, rounding)
     return cells
+
+
+def cut(cells, near, radius, new, keys, init, margin, rounding):
+    """Make a ball smaller; the published code forgets who then lies outside, here each goes on in a ball of its own."""
+    cell, cell["radius"] = cells[near], radius
+    if len(cell["members"]) == 1:
+        return
+    away = []
+    for name in cell["members"]:
+        if distance(keys[name], cell["key"]) + rounding * distance(keys[name], [0.0] * len(new)) > radius:
+            away.append(name)
+    cell["members"] = [name for name in cell["members"] if name not in away]
+    for name in away:
+        own = max(min(init, distance(keys[name], new) / 2 - margin), 0)
+        cells.append({"key": keys[name], "radius": own, "label": cell["label"], "members": [name]})
+    if not cell["members"]:
+        del cells[near]
 
 
 def claims(cells, query):

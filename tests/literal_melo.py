@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from literal_grace import distance
+import math
+
+from literal_grace import cut, distance
 
 
 def mean(points):
     return tuple(sum(column) / len(points) for column in zip(*points, strict=True))
 
 
-def replay(edits, init, margin=1e-5):
+def replay(edits, init, margin=1e-5, rounding=0.0):
     """Centres, radii, labels and members after edits of the form (name, key, label), one after another."""
     clusters, keys = [], {name: key for name, key, _ in edits}
     for name, key, label in edits:
@@ -25,20 +27,11 @@ def replay(edits, init, margin=1e-5):
         elif old["label"] == label:
             old["members"].append(name)
             old["key"] = mean([keys[member] for member in old["members"]])
-            old["radius"] = max([init, *(distance(keys[member], old["key"]) + margin for member in old["members"])])
+            reaches = [distance(keys[m], old["key"]) + rounding * math.hypot(*keys[m]) for m in old["members"]]
+            old["radius"] = max(init, *reaches)
         else:
-            before, old["radius"] = old["radius"], max(d / 2 - margin, 0)
             clusters.append({**new, "radius": d / 2})
-            if len(old["members"]) == 1 or old["radius"] >= before:
-                continue
-            # the published code forgets these members; here each goes on by itself
-            away = [m for m in old["members"] if distance(keys[m], old["key"]) > old["radius"]]
-            old["members"] = [m for m in old["members"] if m not in away]
-            if not old["members"]:
-                clusters.remove(old)
-            for m in away:
-                radius = max(min(init, distance(keys[m], key) / 2 - margin), 0)
-                clusters.append({"key": keys[m], "radius": radius, "label": old["label"], "members": [m]})
+            cut(clusters, near, max(d / 2 - margin, 0), key, keys, init, margin, rounding)
     return clusters
 
 

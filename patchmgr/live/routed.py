@@ -18,7 +18,7 @@ from transformers.modeling_outputs import CausalLMOutput
 from transformers.utils.generic import ModelOutput
 
 from patchmgr.errors import UsageError
-from patchmgr.live.behind import logits_behind
+from patchmgr.live.behind import check_options, logits_behind, told_ends
 from patchmgr.live.handover import HandedOver, Translation
 from patchmgr.methods.contract import LoadedModel
 from patchmgr.methods.runtime import Route, Router
@@ -107,7 +107,7 @@ class RoutedModel:
 
         Raises:
             UsageError: a row is answered in another tokenizer's tokens, or by an encoder-decoder; ``generate`` brings
-                those back.
+                those back. Or a row is claimed, and an option asks for more than logits or a loss.
         """
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         inside = None if self._loaded.encoder_decoder else labels
@@ -120,6 +120,7 @@ class RoutedModel:
             return whole
         if self._loaded.encoder_decoder:
             raise UsageError("logits of an encoder-decoder cannot be handed over", hint="use generate")
+        check_options(options)
         rows: dict[int, Tensor] = {}
         if plain:
             found = self.base(input_ids=input_ids[plain], attention_mask=mask[plain], **options).logits
@@ -191,7 +192,8 @@ def _generate(
         UsageError: the options ask for more than tokens.
     """
     generate: Any = model.model.generate
-    found = generate(input_ids=ids, attention_mask=mask, **options)
+    with told_ends(model, [ids.shape[1] - 1]):
+        found = generate(input_ids=ids, attention_mask=mask, **options)
     if not isinstance(found, Tensor):
         raise UsageError("a memory hands over tokens only", hint="leave return_dict_in_generate out")
     new = [row[0 if model.encoder_decoder else ids.shape[1] :].cpu() for row in found]

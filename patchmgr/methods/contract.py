@@ -8,6 +8,7 @@ orientation of the module's own weight as it lies in the checkpoint.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -44,8 +45,8 @@ class LoadedModel:
     """What the weights are: the state root of design §2, part of the key of everything computed from them."""
     router: Router | None = None
     """The memories of the state, which are asked before the model; None: it has none."""
-    prompt_apart: bool = False
-    """Whether a prompt must be read by itself, before any token of an answer: it acts where the prompt ends."""
+    prompt_ends: Callable[[Sequence[int]], AbstractContextManager[None]] | None = None
+    """Told, of what is run within, the column where each row's prompt ends, or one for all; None: it need not know."""
 
     @property
     def encoder_decoder(self) -> bool:

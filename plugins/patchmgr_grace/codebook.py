@@ -8,13 +8,15 @@ value and the entries that share it. The rules are those of algorithm 1:
 * the nearest key has another label: **split**: add a cell, both radii become d/2, the old one's a little less;
 * the nearest key has the same label: **expand**: the entry joins the cell, whose radius becomes d where it was smaller.
 
-The published code compares the means of label tokens, which are equal for some different answers; here texts are.
+Three things differ from the published code. It compares the means of label tokens, which are equal for some different
+answers; here texts are. Its d is exact, but a key that is read again, in another batch, differs in its last bits; here
+an entry that joins a ball lies within by more than that. And members that a split leaves outside are not lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -40,6 +42,51 @@ class Cell:
     """What the layer gives instead, for MELO a block of numbers; None: it is still to be trained."""
 
 
+class CellKeys:
+    """The keys of cells as one matrix, of which only the rows of other cells than before are written."""
+
+    def __init__(self) -> None:
+        self._held: list[Tensor] = []
+        self._matrix = torch.empty(0, 0, dtype=torch.float64)
+
+    def of(self, cells: Sequence[Cell]) -> Float[Tensor, "cells width"]:
+        """Float64; it holds until the next call."""
+        if len(cells) > len(self._matrix):
+            longer = torch.empty(2 * len(cells), len(cells[0].key), dtype=torch.float64)
+            if self._held:
+                longer[: len(self._held)] = self._matrix[: len(self._held)]
+            self._matrix = longer
+        for place, cell in enumerate(cells):
+            if place == len(self._held):
+                self._held.append(torch.empty(0))
+            if self._held[place] is not cell.key:
+                self._held[place] = cell.key
+                self._matrix[place] = cell.key
+        return self._matrix[: len(cells)]
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """What the rules measure in."""
+
+    init: float
+    """ε_init."""
+    rounding: float
+    """Share of its norm by which a key may be off when it is read again, in another batch."""
+    keys: dict[str, Tensor]
+    """(width,) of every entry, by id."""
+    cell_keys: CellKeys = field(default_factory=CellKeys)
+
+    def margin(self, entry: str) -> float:
+        """By how much the key of an entry may be off."""
+        return self.rounding * float(self.keys[entry].double().norm())
+
+    def apart(self, key: Float[Tensor, " width"], entries: Sequence[str]) -> list[float]:
+        """Distances of a key to those of entries."""
+        found: list[float] = distances(key[None], torch.stack([self.keys[name] for name in entries]))[0].tolist()
+        return found
+
+
 def rule_for(distance: float, radius: float, init: float, *, same: bool) -> Rule:
     """Which rule holds for a new key.
 
@@ -57,35 +104,56 @@ def rule_for(distance: float, radius: float, init: float, *, same: bool) -> Rule
     return "expand" if same else "split"
 
 
-def distances(key: Float[Tensor, " width"], cells: Sequence[Cell]) -> Float[Tensor, " cells"]:
-    """Euclidean distances of a key to those of cells, float64."""
-    keys = torch.stack([cell.key for cell in cells]).double()
-    apart: Tensor = (keys - key.double()).norm(dim=1)
-    return apart
+def remembered(cells: Sequence[Cell], entry: str, label: str, space: Space) -> list[Cell]:
+    """The cells after one entry more; one that has to be trained has no value, and others are as they were.
 
+    Of a cell that is cut by a split, members outside of what is left get cells of their own, with the value that they
+    had, as wide as a new one and at most half the way to the new key; the published code forgets them.
 
-def remembered(cells: Sequence[Cell], key: Float[Tensor, " width"], label: str, entry: str, init: float) -> list[Cell]:
-    """The cells after one entry more; one that has to be trained has no value, and others are as they were."""
-    found = list(cells)
-    fresh = Cell(key, init, label, (entry,))
+    Args:
+        cells: before.
+        entry: its id.
+        label: what it says.
+        space: holds its key.
+    """
+    key = space.keys[entry]
+    found, fresh = list(cells), Cell(key, space.init, label, (entry,))
     if not found:
         return [fresh]
-    distance, nearest = (each.item() for each in distances(key, found).min(dim=0))
-    old = found[int(nearest)]
-    match rule_for(distance, old.radius, init, same=old.label == label):
+    distance, number = (each.item() for each in looked_up(key[None], space.cell_keys.of(found)))
+    place, old = int(number), found[int(number)]
+    match rule_for(distance, old.radius, space.init, same=old.label == label):
         case "add":
             found.append(fresh)
         case "split":
-            found[int(nearest)] = replace(old, radius=max(distance / 2 - MARGIN, 0.0))
+            left = replace(old, radius=max(distance / 2 - MARGIN, 0.0))
+            away = _outside(left, space)
+            within = tuple(name for name in old.members if name not in away)
+            found[place : place + 1] = [replace(left, members=within)] if within else []
             found.append(replace(fresh, radius=distance / 2))
+            found += [_alone(old, name, key, space.init, space) for name in away]
         case "expand":
-            members = (*old.members, entry)
-            found[int(nearest)] = replace(old, radius=max(old.radius, distance), members=members, value=None)
+            wide = max(old.radius, distance + space.margin(entry))
+            found[place] = replace(old, radius=wide, members=(*old.members, entry), value=None)
     return found
 
 
-def forgotten(cells: Sequence[Cell], entry: str, keys: dict[str, Float[Tensor, " width"]], init: float) -> list[Cell]:
-    """The cells without an entry, in no ball of which its own key lies any more.
+def _outside(cell: Cell, space: Space) -> list[str]:
+    """Members whose keys, read again, may lie outside of the ball; one alone is its centre."""
+    if len(cell.members) == 1:
+        return []
+    found = zip(cell.members, space.apart(cell.key, cell.members), strict=True)
+    return [name for name, distance in found if distance + space.margin(name) > cell.radius]
+
+
+def _alone(cell: Cell, name: str, key: Float[Tensor, " width"], limit: float, space: Space) -> Cell:
+    """A cell of its own for one member, at most half the way to a key that it must not cover."""
+    (apart,) = space.apart(key, [name])
+    return replace(cell, key=space.keys[name], radius=max(min(limit, apart / 2 - MARGIN), 0.0), members=(name,))
+
+
+def forgotten(cells: Sequence[Cell], entry: str, space: Space) -> list[Cell]:
+    """The cells without an entry, in no ball of which its own key lies any more, read again or not.
 
     Its own ball goes with it. A ball that it shared, or that covers its key, becomes one ball for each of the other
     members, around its own key and with the value that they shared, as wide as a new one and at most half the way to
@@ -94,26 +162,32 @@ def forgotten(cells: Sequence[Cell], entry: str, keys: dict[str, Float[Tensor, "
     Args:
         cells: before.
         entry: its id.
-        keys: of all entries, by id.
-        init: ε_init.
+        space: holds its key.
     """
+    key, margin = space.keys[entry], space.margin(entry)
     found: list[Cell] = []
-    for cell in cells:
+    to_centres = distances(key[None], space.cell_keys.of(cells))[0].tolist()
+    for cell, distance in zip(cells, to_centres, strict=True):
         others = tuple(name for name in cell.members if name != entry)
-        covers = float((cell.key.double() - keys[entry].double()).norm()) <= cell.radius
-        if len(others) == len(cell.members) and not covers:
+        if len(others) == len(cell.members) and distance > cell.radius + margin:
             found.append(cell)
-            continue
-        for name in others:
-            half = float((keys[name].double() - keys[entry].double()).norm()) / 2
-            radius = max(min(cell.radius, init, half - MARGIN), 0.0)
-            found.append(replace(cell, key=keys[name], radius=radius, members=(name,)))
+        else:
+            found += [_alone(cell, name, key, min(cell.radius, space.init), space) for name in others]
     return found
+
+
+def distances(queries: Float[Tensor, "rows width"], keys: Float[Tensor, "cells width"]) -> Float[Tensor, "rows cells"]:
+    """Euclidean distances, float64, from differences: a product of matrices would lose those that are small."""
+    apart: Tensor = torch.cdist(queries.double(), keys.double(), compute_mode="donot_use_mm_for_euclid_dist")
+    return apart
 
 
 def looked_up(
     queries: Float[Tensor, "rows width"], keys: Float[Tensor, "cells width"]
 ) -> tuple[Float[Tensor, " rows"], Tensor]:
-    """Distance of each query to its nearest key, float64, and the number of that key; of equal ones the first."""
-    found = [(keys.double() - query.double()).norm(dim=1).min(dim=0) for query in queries]
-    return torch.stack([each.values for each in found]), torch.stack([each.indices for each in found])
+    """Distance of each query to its nearest key, float64, and the number of that key; of equal ones the first.
+
+    Float64 keys, where many are looked up, save making them so at every call.
+    """
+    nearest = distances(queries, keys).min(dim=1)
+    return nearest.values, nearest.indices

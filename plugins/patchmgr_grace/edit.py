@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
-from torch import Tensor
-
+from patchmgr.canonical import sha256_hex
 from patchmgr.methods.contract import EditContext, LoadedModel, Payload
 from patchmgr.package.memory.operations import Entry
 from patchmgr.request import EditRequest
-from patchmgr_finetune.examples import Example, examples
 from patchmgr_grace.codebook import Cell, forgotten, remembered
 from patchmgr_grace.growing import ground_of, grown
 from patchmgr_grace.parameters import GraceParameters
 from patchmgr_grace.training import trained_values
+from patchmgr_inside.answers import answered
 from patchmgr_inside.place import Place
 
 
@@ -38,15 +36,9 @@ def edit(
     ground = ground_of(
         loaded, requests, context, layer=parameters.layer, radius=parameters.radius, share=parameters.radius_share
     )
-    book = grown(loaded, ground, context, _remembered, forgotten)
+    book = grown(loaded, ground, context, remembered, forgotten)
     cells = _with_values(loaded, ground.place, book.cells, ground.todo.entries, parameters, context)
     return book.payload("grace", cells, {}, parameters.model_dump(mode="json"))
-
-
-def _remembered(
-    cells: Sequence[Cell], key: Tensor, label: str, entry: str, radius: float, _keys: dict[str, Tensor]
-) -> list[Cell]:
-    return remembered(cells, key, label, entry, radius)
 
 
 def _with_values(
@@ -65,10 +57,10 @@ def _with_values(
     members = [(number, of_id[name]) for number in open_cells for name in cells[number].members]
     values = trained_values(
         place,
-        _rows(loaded, [entry for _, entry in members]),
+        answered(loaded, [(entry.prompt, entry.target) for _, entry in members]),
         [open_cells.index(number) for number, _ in members],
         parameters,
-        torch.Generator().manual_seed(context.seed),
+        [_seed(context.seed, cells[number]) for number in open_cells],
         lambda done, total: context.progress(done, total, "training values"),
     )
     found = list(cells)
@@ -77,6 +69,6 @@ def _with_values(
     return found
 
 
-def _rows(loaded: LoadedModel, entries: Sequence[Entry]) -> tuple[Example, ...]:
-    requests = [EditRequest(prompt=entry.prompt, target_new=entry.target) for entry in entries]
-    return examples(loaded, requests)
+def _seed(seed: int, cell: Cell) -> int:
+    """What a cell's cold start is drawn by: the edit's seed and the cell's first entry, whatever else is learned."""
+    return int(sha256_hex(f"{seed}/{cell.members[0]}".encode())[:15], 16)

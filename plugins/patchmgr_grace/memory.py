@@ -18,7 +18,7 @@ from patchmgr.package.memory.bundle import MemoryBundle
 from patchmgr_grace.bundle import Codebook, read_codebook
 from patchmgr_grace.codebook import Cell, looked_up
 from patchmgr_grace.training import exchanged
-from patchmgr_inside.ends import prompt_ends
+from patchmgr_inside.ends import PromptEnds
 from patchmgr_inside.place import Place, place_in
 from patchmgr_inside.reading import ends_of, fits
 
@@ -27,14 +27,15 @@ def open_inside(bundle: MemoryBundle, loaded: LoadedModel) -> Memory:
     """A bundle that :mod:`patchmgr_grace.edit` made, at work in a model.
 
     Raises:
-        FormatError: it is not whole, or its keys and values have another width than the layer.
+        FormatError: it is not whole, or its keys or values have another width than the layer.
         MethodError: the model has no such layer.
     """
     book = read_codebook(bundle)
     reading, answering = place_in(loaded.model, book.layer), place_in(loaded.model, book.layer)
-    value = book.cells[0].value
-    if value is None or len(value) != answering.projection.d_out:
-        raise FormatError(f"{bundle.reference}: its values do not fit layer {book.layer}", hint="do not use it")
+    cell, projections = book.cells[0], answering.architecture.projections(book.layer)
+    widths = (len(cell.key), 0 if cell.value is None else len(cell.value))
+    if widths != (projections[0].d_in, answering.projection.d_out):
+        raise FormatError(f"{bundle.reference}: its codebook does not fit layer {book.layer}", hint="do not use it")
     return GraceMemory(loaded, book, reading, answering)
 
 
@@ -44,12 +45,13 @@ class GraceMemory:
     def __init__(self, loaded: LoadedModel, book: Codebook, reading: Place, answering: Place) -> None:
         self._tokenizer, self._reading, self._cells = loaded.tokenizer, reading, book.cells
         device = loaded.model.device
-        self._keys = torch.stack([cell.key for cell in book.cells]).to(device)
+        self._keys = torch.stack([cell.key for cell in book.cells]).double().to(device)
         self._radii = torch.tensor([cell.radius for cell in book.cells], dtype=torch.float64, device=device)
         self._entry_keys = book.keys
         self._one_at_a_time = threading.Lock()
-        _Exchange(answering, self._keys, torch.stack([cell.value for cell in book.cells if cell.value is not None]))
-        self._answering = replace(loaded, model=answering.model, router=None, prompt_apart=True)
+        values = torch.stack([cell.value for cell in book.cells if cell.value is not None])
+        exchange = _Exchange(answering, self._keys, values)
+        self._answering = replace(loaded, model=answering.model, router=None, prompt_ends=exchange.ends.at)
 
     def route(self, prompts: Sequence[str]) -> list[Route | None]:
         """Where each prompt goes: to the twin, when the key at its last token lies within a ball."""
@@ -77,12 +79,13 @@ class GraceMemory:
 
 
 class _Exchange:
-    """Hooks on a twin: where a prompt that is read ends, the MLP gives the value of the nearest key.
+    """Hooks on a twin: where a prompt ends, the MLP gives the value of the nearest key.
 
-    They look at passes that begin a text and at no others, so the tokens of the answer are the model's own.
+    No other place is looked at, in no pass, so the tokens of the answer are the model's own.
     """
 
     def __init__(self, place: Place, keys: Tensor, values: Tensor) -> None:
+        self.ends = PromptEnds()
         self._keys, self._values = keys, values.to(keys.device)
         self._now = threading.local()
         place.model.register_forward_pre_hook(self._begin, with_kwargs=True)
@@ -90,17 +93,16 @@ class _Exchange:
         place.projection.module.register_forward_hook(self._exchange)
 
     def _begin(self, _module: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
-        self._now.ends = prompt_ends(arguments, options)
+        self._now.n_rows, self._now.places = self.ends.in_pass(arguments, options)
 
     def _look(self, _module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        ends = self._now.ends
-        if ends is not None:
-            rows = inputs[0].reshape(len(ends), -1, inputs[0].shape[-1])
-            queries = rows[torch.arange(len(ends), device=rows.device), ends.to(rows.device)]
-            self._now.nearest = looked_up(queries, self._keys.to(rows.device))[1]
+        rows, columns = (each.to(inputs[0].device) for each in self._now.places)
+        if len(rows):
+            queries = inputs[0].reshape(self._now.n_rows, -1, inputs[0].shape[-1])[rows, columns]
+            self._now.nearest = looked_up(queries, self._keys.to(queries.device))[1]
 
     def _exchange(self, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
-        ends = self._now.ends
-        if ends is None:
+        if not len(self._now.places[0]):
             return output
-        return exchanged(output, len(ends), ends, self._values[self._now.nearest.to(self._values.device)])
+        values = self._values[self._now.nearest.to(self._values.device)]
+        return exchanged(output, self._now.n_rows, self._now.places, values)

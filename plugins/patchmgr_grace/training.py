@@ -14,6 +14,8 @@ from patchmgr_finetune.equations import Moments, adam_step_
 from patchmgr_finetune.examples import Example, batched
 from patchmgr_finetune.upper import Upper
 from patchmgr_grace.parameters import GraceParameters
+from patchmgr_inside.answers import row_losses
+from patchmgr_inside.ends import Places
 from patchmgr_inside.place import Place
 from patchmgr_keyvalue.forwards import changed_output, output_of
 
@@ -26,20 +28,21 @@ def trained_values(
     rows: Sequence[Example],
     of_cell: Sequence[int],
     parameters: GraceParameters,
-    generator: torch.Generator,
+    seeds: Sequence[int],
     progress: Callable[[int, int], None],
 ) -> Float[Tensor, "cells width"]:
-    """A value for each cell, trained on the prompts of all its members; cells do not depend on each other.
+    """A value for each cell, trained on the prompts of all its members.
 
-    Adam on the mean over a cell's members of −log P of the answer, a mean over its tokens; a cell whose loss is below
-    ``stop_loss`` keeps the value that it has.
+    Cells do not depend on each other, but for the last bits, since several are run together. Adam on the mean over a
+    cell's members of −log P of the answer, a mean over its tokens; a cell whose loss is below ``stop_loss`` keeps the
+    value that it has.
 
     Args:
         place: the MLP, on a twin.
         rows: prompts with their answers.
         of_cell: the cell of each row, counted from 0 without gaps.
         parameters: of the method.
-        generator: for a cold start.
+        seeds: of each cell, for a cold start.
         progress: called with (done, total) in steps.
 
     Raises:
@@ -55,7 +58,7 @@ def trained_values(
         done = number * parameters.steps
         advance = partial(_advance, progress, done, len(chunks) * parameters.steps)
         some = [rows[row] for row in chosen]
-        values = _trained(place, some, numbers, parameters, generator, advance)
+        values = _trained(place, some, numbers, parameters, [seeds[cell] for cell in cells], advance)
         for cell, value in zip(cells, values, strict=True):
             found[cell] = value
     return torch.stack(found)
@@ -84,7 +87,7 @@ def _trained(
     rows: Sequence[Example],
     of_cell: Int[Tensor, " rows"],
     parameters: GraceParameters,
-    generator: torch.Generator,
+    seeds: Sequence[int],
     progress: Callable[[int], None],
 ) -> Float[Tensor, "cells width"]:
     batch = batched(place.model, rows)
@@ -92,22 +95,19 @@ def _trained(
     device = batch.flat_places.device
     of_cell = of_cell.to(device)
     ends = torch.tensor([row.places[0] for row in rows], device=device)
-    values = start_values(place, batch.inputs, ends, of_cell, parameters, generator).requires_grad_()
+    values = start_values(place, batch.inputs, ends, of_cell, parameters, seeds).requires_grad_()
     moments = Moments(torch.zeros_like(values), torch.zeros_like(values))
-    row_of = torch.repeat_interleave(
-        torch.arange(len(rows), device=device), torch.tensor([len(row.targets) for row in rows], device=device)
-    )
-    with changed_output(place.projection.module, lambda given: exchanged(given, len(rows), ends, values[of_cell])):
+    n_tokens = [len(row.targets) for row in rows]
+    places = (torch.arange(len(rows), device=device), ends)
+    with changed_output(place.projection.module, lambda given: exchanged(given, len(rows), places, values[of_cell])):
         for step in range(1, parameters.steps + 1):
             progress(step - 1)
             with torch.enable_grad():
-                log_p = upper.logits().log_softmax(-1)[batch.at, batch.targets]
-                of_row = -torch.zeros(len(rows), device=device).index_add(0, row_of, log_p * batch.weights * len(rows))
-                losses = cell_means(of_row, of_cell, len(values))
+                losses = cell_means(row_losses(upper, n_tokens), of_cell, len(values))
                 total = losses.sum()
             if not torch.isfinite(total):
                 raise MethodError("the loss of a value is not a finite number", hint="use a smaller learning_rate")
-            learning = losses.detach() >= parameters.stop_loss
+            learning = (losses.detach() >= parameters.stop_loss).to(device)
             if not learning.any():
                 break
             (gradient,) = torch.autograd.grad(total, [values])
@@ -124,31 +124,40 @@ def start_values(
     ends: Int[Tensor, " rows"],
     of_cell: Int[Tensor, " rows"],
     parameters: GraceParameters,
-    generator: torch.Generator,
+    seeds: Sequence[int],
 ) -> Float[Tensor, "cells width"]:
-    """Where values begin, float32: what the MLP gives for the first member of each cell, or noise."""
-    n_cells = int(of_cell.max()) + 1
+    """Where values begin, float32: what the MLP gives for the first member of each cell, or noise from its seed."""
+    n_cells = len(seeds)
     if parameters.start == "cold":
         width = place.projection.d_out
-        return torch.rand(n_cells, width, generator=generator).to(ends.device)
+        drawn = [torch.rand(width, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        return torch.stack(drawn).to(ends.device)
     given = output_of(place.model, place.projection.module, inputs)
-    rows = given.reshape(len(ends), -1, given.shape[-1])[torch.arange(len(ends), device=ends.device), ends]
+    rows = given.reshape(len(ends), -1, given.shape[-1])[torch.arange(len(ends)), ends.cpu()]
     first = [int((of_cell == cell).int().argmax()) for cell in range(n_cells)]
-    return rows[first].float().clone()
+    return rows[first].float().to(ends.device).clone()
 
 
-def exchanged(given: Tensor, n_rows: int, ends: Int[Tensor, " rows"], values: Float[Tensor, "rows width"]) -> Tensor:
-    """The output of an MLP with another value at the last token of each prompt; some MLPs flatten rows and tokens."""
+def exchanged(given: Tensor, n_rows: int, places: Places, values: Float[Tensor, "ends width"]) -> Tensor:
+    """The output of an MLP with other values at some places; some MLPs flatten rows and tokens.
+
+    Args:
+        given: what it is.
+        n_rows: of the pass.
+        places: row and column of each value.
+        values: what it shall be there.
+    """
     whole = given.reshape(n_rows, -1, given.shape[-1]).clone()
-    whole[torch.arange(n_rows, device=whole.device), ends.to(whole.device)] = values.to(whole)
+    rows, columns = (each.to(whole.device) for each in places)
+    whole[rows, columns] = values.to(whole)
     return whole.reshape(given.shape)
 
 
 def cell_means(losses: Float[Tensor, " rows"], of_cell: Int[Tensor, " rows"], n_cells: int) -> Float[Tensor, " cells"]:
-    """The mean loss of each cell's rows.
+    """The mean loss of each cell's rows, where the losses are.
 
     >>> cell_means(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0, 1, 1]), 2).tolist()
     [1.0, 3.0]
     """
-    zeros = torch.zeros(n_cells, device=losses.device)
+    zeros, of_cell = losses.new_zeros(n_cells), of_cell.to(losses.device)
     return zeros.index_add(0, of_cell, losses) / zeros.index_add(0, of_cell, torch.ones_like(losses))

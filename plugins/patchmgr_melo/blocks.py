@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,10 +18,10 @@ from torch.utils.hooks import RemovableHandle
 
 from patchmgr.errors import FormatError
 from patchmgr.package.memory.bundle import MemoryBundle
-from patchmgr_finetune.equations import answer_loss
 from patchmgr_finetune.examples import Example, batched
 from patchmgr_finetune.training import Task, Variable, train
 from patchmgr_finetune.upper import Upper
+from patchmgr_inside.answers import mean_loss
 from patchmgr_inside.place import Place
 from patchmgr_melo.equations import Pair, Shape, new_block, with_block
 from patchmgr_melo.parameters import MeloParameters
@@ -120,21 +121,10 @@ def trained_block(
             stack.callback(handle.remove)
         train(
             [Variable(part, parameters.learning_rate) for pair in pairs for part in pair],
-            [_task(upper) for upper in uppers],
+            [Task(partial(mean_loss, upper), upper.batch.n_examples) for upper in uppers],
             rounds=parameters.steps,
             stop_loss=parameters.stop_loss,
             after_step=lambda _step, _gradients: None,
             progress=progress,
         )
     return [(A.detach(), B.detach()) for A, B in pairs]
-
-
-def _task(upper: Upper) -> Task:
-    batch = upper.batch
-
-    def loss() -> Tensor:
-        logits = upper.logits()
-        at, targets = batch.at.to(logits.device), batch.targets.to(logits.device)
-        return answer_loss(logits, at, targets, batch.weights.to(logits))
-
-    return Task(loss, batch.n_examples)

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
-
 from patchmgr.errors import MethodError
 from patchmgr.methods.contract import EditContext, LoadedModel, Payload
 from patchmgr.package.memory.bundle import MemoryBundle
 from patchmgr.package.memory.operations import Entry
 from patchmgr.request import EditRequest
-from patchmgr_finetune.examples import examples
-from patchmgr_grace.codebook import Cell, forgotten
+from patchmgr_grace.codebook import Cell, Space, forgotten
 from patchmgr_grace.growing import ground_of, grown
+from patchmgr_inside.answers import answered
 from patchmgr_inside.place import Place
 from patchmgr_melo.blocks import Sites, default_layers, form_of, trained_block
 from patchmgr_melo.equations import clustered, joined
@@ -69,10 +67,10 @@ def _sites(place: Place, parameters: MeloParameters, before: MemoryBundle | None
     return Sites(place, layers, rank, scale)
 
 
-def _without(cells: Sequence[Cell], name: str, keys: dict[str, torch.Tensor], radius: float) -> list[Cell]:
+def _without(cells: Sequence[Cell], name: str, space: Space) -> list[Cell]:
     """The clusters without an entry; the blocks of those that shared a block with it are to be trained anew."""
     mates = {mate for cell in cells if name in cell.members for mate in cell.members}
-    left = forgotten(cells, name, keys, radius)
+    left = forgotten(cells, name, space)
     return [replace(cell, value=None) if mates.intersection(cell.members) else cell for cell in left]
 
 
@@ -90,7 +88,7 @@ def _with_blocks(
     waiting = [number for number, cell in enumerate(cells) if cell.value is None]
     for turn, number in enumerate(waiting):
         members = [of_id[name] for name in cells[number].members]
-        rows = examples(loaded, [EditRequest(prompt=each.prompt, target_new=each.target) for each in members])
+        rows = answered(loaded, [(each.prompt, each.target) for each in members])
 
         def advance(done: int, total: int, turn: int = turn) -> None:
             context.progress(turn * total + done, len(waiting) * total, "training blocks")

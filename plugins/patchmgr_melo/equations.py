@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from patchmgr_grace.codebook import MARGIN, Cell, remembered
+from patchmgr_grace.codebook import Cell, Space, remembered
 
 Shape = tuple[int, int]
 """(d_out, d_in) of a projection."""
@@ -22,57 +22,31 @@ Pair = tuple[Tensor, Tensor]
 """A (rank, d_in) and B (d_out, rank)."""
 
 
-def clustered(
-    cells: Sequence[Cell], key: Float[Tensor, " width"], label: str, entry: str, init: float, keys: dict[str, Tensor]
-) -> list[Cell]:
+def clustered(cells: Sequence[Cell], entry: str, label: str, space: Space) -> list[Cell]:
     """The clusters after one entry more: GRACE's rules to add, split and expand, with centres that move.
 
     A cluster that expands is centred on the mean of its members' keys, as wide as the farthest of them and at least as
-    a new one. Of a cluster that is cut by a split, members outside of what is left get clusters of their own, with the
-    block that they had, as wide as a new one and at most half the way to the new key; the published code forgets them.
+    a new one.
 
     Args:
         cells: before.
-        key: of the new entry.
-        label: what it says.
         entry: its id.
-        init: R, the radius of a new cluster.
-        keys: of all entries, by id, the new one among them.
+        label: what it says.
+        space: holds its key.
     """
-    found: list[Cell] = []
-    outside: list[Cell] = []
-    was = {cell.members: cell for cell in cells}
-    for cell in remembered(cells, key, label, entry, init):
-        if entry in cell.members and len(cell.members) > 1:
-            found.append(recentred(cell, keys, init))
-        elif cell.members in was and cell.radius < was[cell.members].radius and len(cell.members) > 1:
-            away = [name for name in cell.members if _apart(keys[name], cell.key) > cell.radius]
-            outside += [_own(cell, name, keys, key, init) for name in away]
-            within = tuple(name for name in cell.members if name not in away)
-            found += [replace(cell, members=within)] if within else []
-        else:
-            found.append(cell)
-    return found + outside
+    joined_by = remembered(cells, entry, label, space)
+    return [recentred(cell, space) if entry in cell.members[1:] else cell for cell in joined_by]
 
 
-def recentred(cell: Cell, keys: dict[str, Tensor], init: float) -> Cell:
+def recentred(cell: Cell, space: Space) -> Cell:
     """A cluster around the mean of its members' keys, R = max(R_init, the distance of the farthest).
 
     A hair more than that distance, since a key that is read again differs in its last bits.
     """
-    held = torch.stack([keys[name] for name in cell.members]).double()
+    held = torch.stack([space.keys[name] for name in cell.members]).double()
     centre = held.mean(dim=0).to(cell.key)
-    farthest = float((held - centre.double()).norm(dim=1).max())
-    return replace(cell, key=centre, radius=max(farthest + MARGIN, init))
-
-
-def _own(cell: Cell, name: str, keys: dict[str, Tensor], new: Tensor, init: float) -> Cell:
-    radius = max(min(init, _apart(keys[name], new) / 2 - MARGIN), 0.0)
-    return replace(cell, key=keys[name], radius=radius, members=(name,))
-
-
-def _apart(a: Tensor, b: Tensor) -> float:
-    return float((a.double() - b.double()).norm())
+    reaches = zip(space.apart(centre, cell.members), map(space.margin, cell.members), strict=True)
+    return replace(cell, key=centre, radius=max(space.init, *(distance + margin for distance, margin in reaches)))
 
 
 def block_size(shapes: Sequence[Shape], rank: int) -> int:

@@ -47,7 +47,7 @@ class MeloMemory:
     def __init__(self, loaded: LoadedModel, book: Codebook, sites: Sites) -> None:
         self._loaded, self._book, self._sites = loaded, book, sites
         self._blocks = [cell.value for cell in book.cells if cell.value is not None]
-        self._centres = torch.stack([cell.key for cell in book.cells]).to(loaded.model.device)
+        self._centres = torch.stack([cell.key for cell in book.cells]).double().to(loaded.model.device)
         self._twins: OrderedDict[int, LoadedModel] = OrderedDict()
         self._one_at_a_time = threading.Lock()
 

@@ -8,23 +8,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from literal_melo import dynamic_lora, replay
+from patchmgr_grace.codebook import Space
 from patchmgr_melo.equations import block_size, clustered, joined, new_block, parted, with_block
 
-INIT = 1.0
+INIT, ROUNDING = 1.0, 1e-4
 POINTS = st.tuples(*[st.integers(-8, 8).map(lambda n: n / 4)] * 2)
 EDITS = st.lists(st.tuples(POINTS, st.sampled_from(["Rome", "Oslo"])), min_size=1, max_size=12)
 
 
 def build(edits):
-    cells, keys = [], {}
+    cells, space = [], Space(INIT, ROUNDING, {})
     for name, key, label in edits:
-        keys[name] = torch.tensor(key, dtype=torch.float64)
-        cells = clustered(cells, keys[name], label, name, INIT, keys)
+        space.keys[name] = torch.tensor(key, dtype=torch.float64)
+        cells = clustered(cells, name, label, space)
     return cells
 
 
 def compared(edits):
-    found, expected = build(edits), replay(edits, INIT)
+    found, expected = build(edits), replay(edits, INIT, rounding=ROUNDING)
     assert [list(cell.members) for cell in found] == [cell["members"] for cell in expected]
     assert [cell.label for cell in found] == [cell["label"] for cell in expected]
     assert [cell.radius for cell in found] == pytest.approx([cell["radius"] for cell in expected], abs=1e-9)
