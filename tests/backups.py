@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -44,9 +45,10 @@ def forged(backup: Path, place: Path, *statements: str) -> Path:
     return place
 
 
-def relist(place: Path, **values: object) -> None:
-    """Write the manifest of a backup in a folder anew, for the database that is there."""
+def relist(place: Path, *, files: Mapping[str, FileRecord] | None = None) -> None:
+    """Write the manifest of a backup in a folder anew, for the database, or also for other files, that are there."""
     manifest = parse_backup((place / MANIFEST).read_bytes())
     data = (place / DATABASE).read_bytes()
-    files = {**manifest.files, DATABASE: FileRecord(sha256=sha256_hex(data), size_bytes=len(data))}
-    (place / MANIFEST).write_bytes(manifest.model_copy(update={"files": files, **values}).to_bytes())
+    record = FileRecord(sha256=sha256_hex(data), size_bytes=len(data))
+    listed = {**(manifest.files if files is None else files), DATABASE: record}
+    (place / MANIFEST).write_bytes(manifest.model_copy(update={"files": listed}).to_bytes())
