@@ -50,8 +50,7 @@ def register(
     package.deltas(manager.plugins.encodings)
     if manifest.kind == "memory":
         read_bundle(manifest.reference, package.files).check(manifest.memory)
-    for name, record in manifest.files.items():
-        manager.registry.blobs.put_file(package.files[name], sha256=record.sha256)
+    _store(manager, package)
     if signature is not None:
         manager.registry.blobs.put_bytes(signature.data)
     version = version_record(manifest)
@@ -83,7 +82,7 @@ def adopt(
     *,
     again: bool = False,
 ) -> VersionRecord:
-    """Take a package from a folder into the registry with its signature, unless both are there already.
+    """Take a package from a folder into the registry with its signature, unless both are there already, and whole.
 
     Raises:
         ForgottenError: it was forgotten, and ``again`` does not say to take it in all the same.
@@ -95,6 +94,7 @@ def adopt(
     package = EditPackage.read(folder)
     known = registered(manager, package.manifest.digest, again=again)
     if known is not None:
+        _store(manager, package)  # what was lost of it, or damaged
         keep_better(manager, package)
         return known
     try:
@@ -115,6 +115,11 @@ def registered(manager: Manager, digest: str, *, again: bool = False) -> Version
     if again and manager.registry.forgotten(digest):
         return None
     return manager.registry.version_by_digest(digest)
+
+
+def _store(manager: Manager, package: EditPackage) -> None:
+    for name, record in package.manifest.files.items():
+        manager.registry.blobs.put_file(package.files[name], sha256=record.sha256)
 
 
 def adopt_folders(manager: Manager, references: Sequence[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import stat
 import subprocess
@@ -11,7 +13,8 @@ import time
 
 import pytest
 
-from patchmgr.canonical import sha256_hex
+from checkpoints import make_checkpoint, make_package
+from patchmgr.canonical import sha256_file, sha256_hex
 from patchmgr.errors import IntegrityError, NotFoundError, StorageError
 from patchmgr_registry import FolderBlobs
 from patchmgr_registry.blobs import folder as folder_module
@@ -30,6 +33,12 @@ def source(tmp_path):
     path = tmp_path / "payload"
     path.write_bytes(DATA)
     return path
+
+
+def overwrite(place):
+    """Other bytes, as many as there were."""
+    place.chmod(0o644)
+    place.write_bytes(b"\0" * place.stat().st_size)
 
 
 def _files(store):
@@ -74,12 +83,13 @@ def test_a_damaged_blob_is_found_when_it_is_read(store, damaged):
         assert sha256_hex(damaged) in caught.value.message
 
 
-def test_a_shortened_blob_is_mended_by_storing_it_again(store, source):
+def test_a_whole_blob_is_not_replaced(store, source):
     store.put_bytes(DATA)
-    store.path(DIGEST).chmod(0o644)
-    store.path(DIGEST).write_bytes(DATA[:-1])
+    before = store.path(DIGEST).stat().st_ino
+    store.put_bytes(DATA)
     store.put_file(source)
-    assert store.read_bytes(DIGEST) == DATA
+    store.put_file(source, sha256=DIGEST)
+    assert store.path(DIGEST).stat().st_ino == before, "folders of generations may be linked to it"
 
 
 def test_a_file_with_another_digest_than_named_is_not_stored(store, source):
@@ -160,3 +170,68 @@ def test_a_place_that_is_no_folder_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageError, match="a file stands where a folder must be"):
         FolderBlobs(tmp_path / "file" / "sha256").put_bytes(DATA)
+
+
+@pytest.fixture
+def refusing(store, source, monkeypatch):
+    """A disk that gives nothing that lies in the store; permissions would not stop a superuser."""
+    store.put_bytes(DATA)
+
+    def refuse(real):
+        def call(place, *words, **more):
+            if str(place).startswith(str(store.root)) and not str(place).startswith(str(store.root / "incoming")):
+                raise OSError(errno.EIO, os.strerror(errno.EIO), str(place))
+            return real(place, *words, **more)
+
+        return call
+
+    for owner, name in ((os, "stat"), (os, "listdir"), (os, "scandir"), (io, "open")):
+        monkeypatch.setattr(owner, name, refuse(getattr(owner, name)))
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda store: store.size(DIGEST),
+        lambda store: store.path(DIGEST),
+        lambda store: store.check(DIGEST),
+        lambda store: store.read_bytes(DIGEST),
+        lambda store: store.open_verified(DIGEST),
+        lambda store: store.put_bytes(DATA),
+        lambda store: store.remove(DIGEST),
+        list,
+        lambda store: list(store.listing()),
+    ],
+    ids=["size", "path", "check", "read_bytes", "open_verified", "put_bytes", "remove", "iterate", "listing"],
+)
+def test_every_method_says_in_words_that_the_disk_failed(store, refusing, ask):
+    with pytest.raises(StorageError, match=r"cannot (read|write) .*(input/output error|the disk failed)"):
+        ask(store)
+
+
+def test_a_blob_that_the_disk_no_longer_gives_is_stored_again(store, source, monkeypatch):
+    store.put_bytes(DATA)
+    before = store.path(DIGEST).stat().st_ino
+    monkeypatch.setattr(folder_module, "sha256_file", lambda place: (_ for _ in ()).throw(OSError(errno.EIO, "failed")))
+    with pytest.raises(StorageError, match=r"cannot read .*: failed"):
+        store.open_verified(DIGEST)
+    store.put_file(source, sha256=DIGEST)
+    assert store.path(DIGEST).stat().st_ino != before
+
+
+def test_a_folder_of_blobs_that_is_a_file_is_told(store):
+    store.put_bytes(DATA)
+    (store.root / "ff").write_bytes(b"")
+    with pytest.raises(StorageError, match=r"cannot read .*/ff: not a directory"):
+        list(store)
+
+
+@pytest.mark.parametrize("harm", [lambda place: place.unlink(), overwrite], ids=["lost", "changed"])
+def test_what_fsck_finds_lost_or_damaged_is_mended_by_importing_the_folder_again(home, tmp_path, run, harm):
+    make_package(tmp_path / "one", make_checkpoint(tmp_path / "base"), name="one")
+    assert run("import", tmp_path / "one").code == 0
+    (lost,) = (home / "blobs" / "sha256").glob(f"??/{sha256_file(tmp_path / 'one' / 'weights.safetensors')}")
+    harm(lost)
+    assert run("fsck").code == 6
+    assert run("import", tmp_path / "one").code == 0
+    assert run("fsck").code == 0

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchmgr.errors import IntegrityError
+from patchmgr.errors import IntegrityError, StorageError
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-MEND = "run patchmgr fsck, or pull the package again"
+MEND = "run patchmgr fsck, and `patchmgr import` the folder of the package again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +33,16 @@ class BlobStore(ABC):
 
     @abstractmethod
     def put_bytes(self, data: bytes) -> str:
-        """Store bytes; the digest. When it fails, nothing is left behind."""
+        """Store bytes; the digest. A damaged blob of it is replaced. When it fails, nothing is left behind."""
 
     @abstractmethod
     def put_file(self, source: Path, *, sha256: str | None = None) -> str:
-        """Store a copy of a file; the digest.
+        """Store a copy of a file; the digest. A damaged blob of it is replaced.
 
         Args:
             source: the file.
-            sha256: the digest that the file must have; a blob of it that is here already is not copied again.
+            sha256: the digest that the file must have; a blob of it that is here already, and whole, is not copied
+                again. It is read through to know that.
 
         Raises:
             NotFoundError: there is no such file.
@@ -126,3 +128,19 @@ def missing(sha256: str) -> IntegrityError:
 def damaged(sha256: str, found: str) -> IntegrityError:
     """The error for a blob with bytes of another digest."""
     return IntegrityError(f"blob sha256:{sha256} holds bytes of sha256:{found}", hint=MEND)
+
+
+@contextmanager
+def reading(place: Path) -> Iterator[None]:
+    """Turn a disk that refuses to be read into words; FileNotFoundError is left to who knows what was meant.
+
+    Raises:
+        StorageError: it is not allowed, or the disk failed.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise StorageError(f"cannot read {place}: {reason}", hint="check its permissions and the disk") from error

@@ -21,11 +21,12 @@ from typing import IO
 from patchmgr.canonical import sha256_file, sha256_hex
 from patchmgr.durable import storing, sync_folder
 from patchmgr.errors import IntegrityError, NotFoundError
-from patchmgr_registry.blobs.contract import Blob, BlobStore, damaged, missing
+from patchmgr_registry.blobs.contract import Blob, BlobStore, damaged, missing, reading
 
 _BLOCK_BYTES = 4 * 1024 * 1024
 _LEFTOVER_AFTER_S = 24 * 3600.0
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_FOLDER = re.compile(r"[0-9a-f]{2}")
 
 
 class FolderBlobs(BlobStore):
@@ -51,9 +52,8 @@ class FolderBlobs(BlobStore):
 
     def put_file(self, source: Path, *, sha256: str | None = None) -> str:
         """See :meth:`BlobStore.put_file`; the file is read once."""
-        if not source.is_file():
-            raise NotFoundError(f"there is no file {str(source)!r}")
-        if sha256 is not None and self._holds(sha256, source.stat().st_size):
+        size_bytes = size_of(source)
+        if sha256 is not None and self._holds(sha256, size_bytes):
             return sha256
         with storing(f"a copy of {source.name}"), source.open("rb") as reader, self.arriving() as arriving:
             found = _copy(reader, arriving)
@@ -66,42 +66,51 @@ class FolderBlobs(BlobStore):
     def path(self, sha256: str) -> Path:
         """See :meth:`BlobStore.path`; its bytes are not read."""
         place = self.local(sha256)
-        if not place.is_file():
-            raise missing(sha256)
+        with reading(place):
+            if not place.is_file():
+                raise missing(sha256)
         return place
 
     def open_verified(self, sha256: str) -> Path:
         """See :meth:`BlobStore.open_verified`."""
         place = self.path(sha256)
-        if (found := sha256_file(place)) != sha256:
+        with self._reading(sha256):
+            found = sha256_file(place)
+        if found != sha256:
             raise damaged(sha256, found)
         return place
 
     def read_bytes(self, sha256: str) -> bytes:
         """See :meth:`BlobStore.read_bytes`."""
-        data = self.path(sha256).read_bytes()
+        place = self.path(sha256)
+        with self._reading(sha256):
+            data = place.read_bytes()
         if (found := sha256_hex(data)) != sha256:
             raise damaged(sha256, found)
         return data
 
     def size(self, sha256: str) -> int | None:
         """See :meth:`BlobStore.size`."""
-        try:
-            return self.local(sha256).stat().st_size
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        place = self.local(sha256)
+        with reading(place):
+            try:
+                return place.stat().st_size
+            except (FileNotFoundError, NotADirectoryError):
+                return None
 
     def __iter__(self) -> Iterator[str]:
         """The digests of all blobs, in order."""
-        for place in sorted(self.root.glob("[0-9a-f][0-9a-f]/*")):
-            if _DIGEST.fullmatch(place.name):
-                yield place.name
+        for folder in filter(_FOLDER.fullmatch, _names(self.root)):
+            for name in _names(self.root / folder):
+                if _DIGEST.fullmatch(name) and name.startswith(folder):
+                    yield name
 
     def listing(self) -> Iterator[Blob]:
         """See :meth:`BlobStore.listing`."""
         for sha256 in self:
-            with suppress(FileNotFoundError):  # cleared away meanwhile
-                found = self.local(sha256).stat()
+            place = self.local(sha256)
+            with suppress(FileNotFoundError), reading(place):  # cleared away meanwhile
+                found = place.stat()
                 yield Blob(sha256, found.st_size, found.st_mtime)
 
     def remove(self, sha256: str) -> int:
@@ -121,21 +130,35 @@ class FolderBlobs(BlobStore):
 
     def leftovers(self) -> Iterator[Path]:
         """See :meth:`BlobStore.leftovers`."""
-        return self._incoming.glob("*")
+        return (self._incoming / name for name in _names(self._incoming))
 
     def remove_leftovers(self, *, older_than_s: float = _LEFTOVER_AFTER_S) -> int:
         """See :meth:`BlobStore.remove_leftovers`."""
         count = 0
         for leftover in self.leftovers():
-            with suppress(FileNotFoundError):  # its writer has just renamed it
+            with suppress(FileNotFoundError), storing(f"to {self._incoming}"):  # its writer has just renamed it
                 if time.time() - leftover.stat().st_mtime >= older_than_s:
                     leftover.unlink()
                     count += 1
         return count
 
     def _holds(self, sha256: str, size_bytes: int) -> bool:
-        """Whether the blob is here whole; one of another size is damaged and gets replaced."""
-        return self.size(sha256) == size_bytes
+        """Whether the blob is here whole; one that was damaged, or that the disk no longer gives, gets replaced."""
+        if self.size(sha256) != size_bytes:
+            return False
+        try:
+            return sha256_file(self.local(sha256)) == sha256
+        except OSError:
+            return False
+
+    @contextmanager
+    def _reading(self, sha256: str) -> Iterator[None]:
+        place = self.local(sha256)
+        try:
+            with reading(place):
+                yield
+        except FileNotFoundError:  # cleared away since it was looked for
+            raise missing(sha256) from None
 
     @contextmanager
     def arriving(self) -> Iterator[Arriving]:
@@ -186,3 +209,20 @@ def _copy(reader: IO[bytes], arriving: Arriving) -> str:
         digest.update(block)
         arriving.write(block)
     return digest.hexdigest()
+
+
+def size_of(source: Path) -> int:
+    """The size in bytes of a file to be stored; NotFoundError when there is none."""
+    with reading(source):
+        if not source.is_file():
+            raise NotFoundError(f"there is no file {str(source)!r}")
+        return source.stat().st_size
+
+
+def _names(folder: Path) -> list[str]:
+    """What lies in a folder, in order; nothing when there is none, but not when it cannot be read."""
+    with reading(folder):
+        try:
+            return sorted(place.name for place in folder.iterdir())
+        except FileNotFoundError:
+            return []

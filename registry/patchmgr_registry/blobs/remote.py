@@ -22,7 +22,7 @@ from typing import IO, Any
 from patchmgr.canonical import sha256_hex
 from patchmgr.errors import IntegrityError, StorageError
 from patchmgr_registry.blobs.contract import Blob, BlobStore, damaged, missing
-from patchmgr_registry.blobs.folder import FolderBlobs
+from patchmgr_registry.blobs.folder import FolderBlobs, size_of
 
 CACHE_BYTES = 10 * 1024**3
 """So much of this disk the copies take at most."""
@@ -59,7 +59,7 @@ class RemoteBlobs(BlobStore):
     def put_bytes(self, data: bytes) -> str:
         """See :meth:`BlobStore.put_bytes`."""
         sha256 = sha256_hex(data)
-        if self.size(sha256) != len(data):
+        if not self._holds(sha256, len(data)):
             with self._asking("write to"):
                 self._files.pipe_file(self._key(sha256), data)
             self._check_arrived(sha256, len(data))
@@ -67,17 +67,16 @@ class RemoteBlobs(BlobStore):
 
     def put_file(self, source: Path, *, sha256: str | None = None) -> str:
         """See :meth:`BlobStore.put_file`; what is sent is a copy of known digest, whatever becomes of the file."""
-        if sha256 is not None and source.is_file() and self.size(sha256) == source.stat().st_size:
+        size_bytes = size_of(source)
+        if sha256 is not None and self._holds(sha256, size_bytes):
             return sha256
         found = self._cache.put_file(source, sha256=sha256)
-        copy = self._copy(found)
-        if copy is None:  # an older copy was damaged
-            self._cache.put_file(source, sha256=found)
-            copy = self._cache.open_verified(found)
-        if self.size(found) != copy.stat().st_size:
+        copy = self._used(self._cache.path(found))
+        size_bytes = copy.stat().st_size
+        if sha256 is not None or not self._holds(found, size_bytes):
             with self._asking("write to"):
                 self._files.put_file(str(copy), self._key(found))
-            self._check_arrived(found, copy.stat().st_size)
+            self._check_arrived(found, size_bytes)
         self._shrink()
         return found
 
@@ -147,6 +146,15 @@ class RemoteBlobs(BlobStore):
     def _key(self, sha256: str) -> str:
         return f"{self._root}/{sha256[:2]}/{sha256}"
 
+    def _holds(self, sha256: str, size_bytes: int) -> bool:
+        """Whether the bucket has the blob whole; one that was damaged there gets replaced."""
+        if self.size(sha256) != size_bytes:
+            return False
+        digest = hashlib.sha256()
+        for block in self._blocks(sha256):
+            digest.update(block)
+        return digest.hexdigest() == sha256
+
     def _check_arrived(self, sha256: str, size_bytes: int) -> None:
         found = self.size(sha256)
         if found != size_bytes:
@@ -162,6 +170,9 @@ class RemoteBlobs(BlobStore):
         except (IntegrityError, FileNotFoundError):
             self._cache.remove(sha256)
             return None
+        return self._used(place)
+
+    def _used(self, place: Path) -> Path:
         with contextlib.suppress(OSError):  # another user's
             os.utime(place)
         return place
@@ -169,11 +180,9 @@ class RemoteBlobs(BlobStore):
     def _fetch(self, sha256: str) -> Path:
         if self.size(sha256) is None:
             raise missing(sha256)
-        with self._asking("read"):
-            reader = self._files.open(self._key(sha256), "rb")
-        with contextlib.closing(reader), self._cache.arriving() as arriving:
+        with self._cache.arriving() as arriving:
             digest = hashlib.sha256()
-            while block := self._read(reader):
+            for block in self._blocks(sha256):
                 digest.update(block)
                 arriving.write(block)
             if (found := digest.hexdigest()) != sha256:
@@ -181,6 +190,13 @@ class RemoteBlobs(BlobStore):
             arriving.keep(sha256)
         self._shrink()
         return self._cache.path(sha256)
+
+    def _blocks(self, sha256: str) -> Iterator[bytes]:
+        with self._asking("read"):
+            reader = self._files.open(self._key(sha256), "rb")
+        with contextlib.closing(reader):
+            while block := self._read(reader):
+                yield block
 
     def _read(self, reader: IO[bytes]) -> bytes:
         with self._asking("read"):
