@@ -26,7 +26,7 @@ def margin_loss(inside, outside, alpha, beta, gamma):
 
 def ties(changes, density):
     """Trim by magnitude, elect signs by mass, then the mean of those that agree; changes are flat lists."""
-    n_kept = int(density * len(changes[0]))
+    n_kept = max(int(density * len(changes[0])), 1)
     kept = []
     for change in changes:
         order = sorted(range(len(change)), key=lambda place: -abs(change[place]))[:n_kept]

@@ -15,16 +15,26 @@ from patchmgr.methods.tokens import encode_all
 from patchmgr.package.memory.bundle import MemoryConfig, MemoryDraft
 from patchmgr.package.memory.operations import Entry
 from patchmgr.request import EditRequest
-from patchmgr_finetune.examples import Example, examples
+from patchmgr_finetune.examples import Example
+from patchmgr_inside.answers import answered
 from patchmgr_inside.changes import changes
 from patchmgr_inside.place import Place, place_in
 from patchmgr_inside.reading import check_fits, inputs_at
 from patchmgr_keyvalue.contexts import sample_templates
 from patchmgr_keyvalue.rows import PLAIN
 from patchmgr_keyvalue.sampling import sample_rows
-from patchmgr_wise.equations import random_mask, stir
+from patchmgr_wise.equations import stir
+from patchmgr_wise.filling import Waiting, filled, waiting_for
 from patchmgr_wise.parameters import WiseParameters
-from patchmgr_wise.shards import SHARDS, Shard, SideMemories, read_shards, shard_arrays, sides_of
+from patchmgr_wise.shards import (
+    SHARDS,
+    Shard,
+    WiseSettings,
+    read_shards,
+    settings_of,
+    shard_arrays,
+    sides_of,
+)
 from patchmgr_wise.training import Course, Margins, trained
 
 _TEXTS, _TOKENS = 256, 12
@@ -50,7 +60,7 @@ def edit(
         UsageError: an entry to forget is not there.
     """
     todo = changes(requests, context)
-    known = None if context.memory is None else int(context.memory.config.settings["layer"])
+    known = None if context.memory is None else settings_of(context.memory).layer
     place = place_in(loaded.model, known if parameters.layer is None else parameters.layer)
     if known not in (None, place.layer):
         raise MethodError(
@@ -59,83 +69,66 @@ def edit(
         )
     shape = (place.projection.d_out, place.projection.d_in)
     before = None if context.memory is None else read_shards(context.memory, shape)
-    shards, n_made = _filled(before, todo.gone, todo.new, parameters, shape, context.seed)
-    templates = _templates(loaded, place, parameters, context.seed)
-    course = _course(loaded, place, parameters, context.seed)
-    done = _trained(course, shards, before, {entry.id: entry for entry in todo.entries}, loaded, templates, context)
-    prompts = {entry.id: entry.prompt for entry in todo.entries}
-    sides = sides_of(done, parameters.retrieve, parameters.merge_every, parameters.density)
-    thresholds = [_threshold(loaded, place, [prompts[n] for n in names], added, parameters) for names, added in sides]
-    settings = {
-        "layer": place.layer,
-        "retrieve": parameters.retrieve,
-        "merge_every": parameters.merge_every,
-        "density": parameters.density,
-        "pool": parameters.pool,
-        "made": n_made,
-        "shards": [list(shard.members) for shard in done],
-        "thresholds": thresholds,
-    }
+    shards, n_made = filled(before, todo.gone, todo.new, parameters, shape, context.seed)
+    waiting = waiting_for(shards, before, parameters.replay)
+    entries = {entry.id: entry for entry in todo.entries}
+    learned, templates, margins = _learned(loaded, place, shards, waiting, entries, parameters, context)
+    sides = sides_of(learned, parameters.retrieve, parameters.merge_every, parameters.density)
+    asked = [[entries[name].prompt for name in names] for names, _ in sides]
+    settings = WiseSettings(
+        layer=place.layer,
+        retrieve=parameters.retrieve,
+        merge_every=parameters.merge_every,
+        density=parameters.density,
+        pool=parameters.pool,
+        made=n_made,
+        shards=[list(shard.members) for shard in learned],
+        thresholds=[
+            _threshold(loaded, place, prompts, added, parameters)
+            for prompts, (_, added) in zip(asked, sides, strict=True)
+        ],
+    )
     draft = MemoryDraft(
-        MemoryConfig(runtime="wise", runtime_version="1", level="hidden", settings=settings),
+        MemoryConfig(runtime="wise", runtime_version="1", level="hidden", settings=settings.model_dump()),
         todo.operations,
-        arrays={SHARDS: shard_arrays(done)} if done else {},
+        arrays={SHARDS: shard_arrays(learned)} if learned else {},
         reads=place.reads,
     )
-    margins = course.margins
     used = {
         **parameters.model_dump(mode="json"),
         "used_layer": place.layer,
-        "used_margins": [margins.alpha, margins.beta, margins.gamma],
+        "used_margins": margins and [margins.alpha, margins.beta, margins.gamma],
     }
     return Payload(deltas=(), parameters=used, contexts=templates, memory=draft)
 
 
-def _filled(
-    before: SideMemories | None,
-    gone: Sequence[str],
-    new: Sequence[Entry],
+def _learned(
+    loaded: LoadedModel,
+    place: Place,
+    shards: Sequence[Shard],
+    waiting: Sequence[Waiting],
+    entries: dict[str, Entry],
     parameters: WiseParameters,
-    shape: tuple[int, int],
-    seed: int,
-) -> tuple[list[Shard], int]:
-    """The shards with new entries in the last ones and without what is gone, and how many were ever made."""
-    shards = []
-    for shard in before.shards if before else ():
-        left = tuple(name for name in shard.members if name not in gone)
-        if left:
-            shards.append(shard if left == shard.members else Shard(left, shard.mask, None))
-    n_made = before.n_made if before else 0
-    for entry in new:
-        if not shards or len(shards[-1].members) >= parameters.shard_size:
-            generator = torch.Generator().manual_seed(1_000_003 * seed + n_made)
-            shards.append(Shard((), random_mask(shape, parameters.mask_share, generator), None))
-            n_made += 1
-        shards[-1] = replace(shards[-1], members=(*shards[-1].members, entry.id))
-    return shards, n_made
+    context: EditContext,
+) -> tuple[Sequence[Shard], tuple[str, ...], Margins | None]:
+    """The shards with what they add, and contexts and margins, if any were trained."""
+    if not any(names for names, _ in waiting):
+        return shards, (), None
+    templates = _templates(loaded, place, parameters, context.seed)
+    course = _course(loaded, place, parameters, context.seed)
+    return _trained(course, shards, waiting, entries, loaded, templates, context), templates, course.margins
 
 
 def _trained(
     course: Course,
     shards: Sequence[Shard],
-    before: SideMemories | None,
+    waiting: Sequence[Waiting],
     entries: dict[str, Entry],
     loaded: LoadedModel,
     templates: Sequence[str],
     context: EditContext,
 ) -> list[Shard]:
-    """The shards with what they add: as it was, with new edits behind it, or trained anew.
-
-    With ``replay`` a shard that gets edits is trained anew on all of its edits, so when they came does not matter.
-    """
-    old = {id(shard.mask): shard for shard in (before.shards if before else ())}
-    waiting: list[tuple[tuple[str, ...], Tensor | None]] = []
-    for shard in shards:
-        was = old.get(id(shard.mask))
-        held = was.members if was is not None and shard.change is not None else ()
-        if course.parameters.replay and held != shard.members:
-            held = ()
-        waiting.append((shard.members[len(held) :], shard.change if held else None))
+    """The shards with what they add: as it was, with new edits behind it, or trained anew."""
     found: list[Shard] = []
     total = sum(len(names) for names, _ in waiting)
     for shard, (names, start) in zip(shards, waiting, strict=True):
@@ -148,10 +141,7 @@ def _trained(
 
 def _rows(loaded: LoadedModel, entry: Entry, templates: Sequence[str]) -> tuple[Example, ...]:
     """An edit in its contexts."""
-    return examples(
-        loaded,
-        [EditRequest(prompt=text.replace(PLAIN, entry.prompt), target_new=entry.target) for text in templates],
-    )
+    return answered(loaded, [(text.replace(PLAIN, entry.prompt), entry.target) for text in templates])
 
 
 def _templates(loaded: LoadedModel, place: Place, parameters: WiseParameters, seed: int) -> tuple[str, ...]:
@@ -184,9 +174,20 @@ def _threshold(
     added: Float[Tensor, "d_out d_in"],
     parameters: WiseParameters,
 ) -> float:
-    """A share of the least stir of a side memory on its own prompts."""
+    """A share of the least stir of a side memory on its own prompts.
+
+    Raises:
+        MethodError: one of them does not stir it at all, so that everything else would reach the threshold.
+        RequestError: one is too long for the model.
+    """
     rows = encode_all(loaded.tokenizer, prompts)
     check_fits(place.model, rows, prompts)
-    added = added.to(place.model.device)
-    stirs = [stir(A.float(), added, parameters.pool) for A in inputs_at(place.model, place.projection.module, rows)]
-    return parameters.threshold_share * float(torch.stack(stirs).min())
+    read = inputs_at(place.model, place.projection.module, rows)
+    stirs = [float(stir(A.float(), added.to(A.device), parameters.pool)) for A in read]
+    least = min(stirs)
+    if parameters.threshold_share * least == 0.0:
+        raise MethodError(
+            f"{prompts[stirs.index(least)][:40]!r}… does not stir the side memory that learned it",
+            hint="use more steps, a larger learning_rate, mask_share or density, or another layer",
+        )
+    return parameters.threshold_share * least

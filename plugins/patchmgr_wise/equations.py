@@ -50,8 +50,11 @@ def random_mask(shape: tuple[int, int], share: float, generator: torch.Generator
 
 
 def trimmed(change: Float[Tensor, "d_out d_in"], density: float) -> Float[Tensor, "d_out d_in"]:
-    """The largest elements by magnitude, ⌊density · size⌋ of them, the rest zero (TIES, arXiv:2306.01708, step 1)."""
-    n_kept = int(density * change.numel())
+    """The largest elements by magnitude, the rest zero (TIES, arXiv:2306.01708, step 1).
+
+    ⌊density · size⌋ of them, and one at least.
+    """
+    n_kept = max(int(density * change.numel()), 1)
     if n_kept == change.numel():
         return change
     kept = torch.zeros_like(change).reshape(-1)

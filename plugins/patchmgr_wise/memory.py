@@ -10,7 +10,6 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from patchmgr.errors import FormatError
 from patchmgr.methods.contract import LoadedModel
 from patchmgr.methods.runtime import Memory, Route
 from patchmgr.methods.tokens import encode_all
@@ -18,7 +17,7 @@ from patchmgr.package.memory.bundle import MemoryBundle
 from patchmgr_inside.place import place_in
 from patchmgr_inside.reading import fits, inputs_at
 from patchmgr_wise.equations import stir
-from patchmgr_wise.shards import SideMemories, read_shards
+from patchmgr_wise.shards import SideMemories, read_shards, settings_of
 
 
 def open_inside(bundle: MemoryBundle, loaded: LoadedModel) -> Memory:
@@ -28,10 +27,7 @@ def open_inside(bundle: MemoryBundle, loaded: LoadedModel) -> Memory:
         FormatError: it is not whole, or its shards are of another matrix.
         MethodError: the model has no such layer.
     """
-    layer = bundle.config.settings.get("layer")
-    if not isinstance(layer, int):
-        raise FormatError(f"{bundle.reference}: memory.json lacks the setting layer", hint="do not use it")
-    projection = place_in(loaded.model, layer).projection
+    projection = place_in(loaded.model, settings_of(bundle).layer).projection
     return WiseMemory(loaded, read_shards(bundle, (projection.d_out, projection.d_in)))
 
 
@@ -39,15 +35,16 @@ class WiseMemory:
     """Side memories within a model; what stirs none of them goes to the main memory, the model itself."""
 
     def __init__(self, loaded: LoadedModel, held: SideMemories) -> None:
-        self._tokenizer, self._thresholds, self._pool = loaded.tokenizer, held.thresholds, held.pool
-        self._reading = place_in(loaded.model, held.layer)
-        device = loaded.model.device
+        settings = held.settings
+        self._tokenizer, self._thresholds, self._pool = loaded.tokenizer, settings.thresholds, settings.pool
+        self._reading = place_in(loaded.model, settings.layer)
+        device = self._reading.projection.matrix().device
         self._sides = [(names, added.to(device)) for names, added in held.sides]
-        self._answering = [_answering(loaded, held.layer, added) for _, added in self._sides]
+        self._answering = [_answering(loaded, settings.layer, added) for _, added in self._sides]
         self._one_at_a_time = threading.Lock()
 
     def route(self, prompts: Sequence[str]) -> list[Route | None]:
-        """Where each prompt goes: to the side memory that it stirs most, if that is enough."""
+        """Where each prompt goes: to the side memory that it stirs most, if that is enough for that one."""
         routes: list[Route | None] = [None] * len(prompts)
         rows = encode_all(self._tokenizer, prompts)
         asked = [index for index, row in enumerate(rows) if fits(self._reading.model, row)]
@@ -55,9 +52,8 @@ class WiseMemory:
             read = inputs_at(self._reading.model, self._reading.projection.module, [rows[index] for index in asked])
         for index, A in zip(asked, read, strict=True):
             stirs = [float(stir(A.float(), added, self._pool)) for _, added in self._sides]
-            loud = [n for n, found in enumerate(stirs) if found >= self._thresholds[n]]
-            if loud:
-                most = max(loud, key=stirs.__getitem__)
+            most = stirs.index(max(stirs))
+            if stirs[most] >= self._thresholds[most]:
                 routes[index] = Route(prompts[index], self._sides[most][0], stirs[most], model=self._answering[most])
         return routes
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from patchmgr.errors import FormatError
@@ -16,7 +17,6 @@ from patchmgr.package.memory.bundle import MemoryBundle
 from patchmgr_wise.equations import Pool, merged
 
 SHARDS = "shards.safetensors"
-POOLS: Mapping[str, Pool] = {"mean": "mean", "max": "max", "last": "last"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,25 +30,35 @@ class Shard:
     """Zero outside the mask; None: it is to be trained anew."""
 
 
+class WiseSettings(BaseModel):
+    """What ``memory.json`` says of side memories."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    layer: Annotated[int, Field(ge=0)]
+    retrieve: bool
+    merge_every: Annotated[int, Field(ge=1)]
+    density: Annotated[float, Field(gt=0, le=1)]
+    pool: Pool
+    made: Annotated[int, Field(ge=0)]
+    """Shards that were ever made; it decides the mask of the next."""
+    shards: list[list[str]]
+    """The entries of each."""
+    thresholds: list[Annotated[float, Field(gt=0)]]
+    """Of each side memory, in their order."""
+
+
 @dataclass(frozen=True, eq=False)
 class SideMemories:
     """What a bundle holds."""
 
-    layer: int
-    retrieve: bool
-    merge_every: int
-    density: float
-    pool: Pool
-    n_made: int
-    """Shards that were ever made; it decides the mask of the next."""
+    settings: WiseSettings
     shards: tuple[Shard, ...]
-    thresholds: tuple[float, ...]
-    """Of each side memory, in their order."""
 
     @property
     def sides(self) -> tuple[tuple[tuple[str, ...], Float[Tensor, "d_out d_in"]], ...]:
         """Each side memory: the entries in it, and what it adds."""
-        return sides_of(self.shards, self.retrieve, self.merge_every, self.density)
+        return sides_of(self.shards, self.settings.retrieve, self.settings.merge_every, self.settings.density)
 
 
 def sides_of(
@@ -77,6 +87,23 @@ def shard_arrays(shards: Sequence[Shard]) -> Mapping[str, Any]:
     return arrays
 
 
+def settings_of(bundle: MemoryBundle) -> WiseSettings:
+    """What a bundle says of its side memories.
+
+    Raises:
+        FormatError: something is missing, or out of its range; names it.
+    """
+    try:
+        return WiseSettings.model_validate(dict(bundle.config.settings))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise FormatError(
+            f"{bundle.reference}: the setting {'.'.join(map(str, first['loc']))} of its side memories does not fit "
+            f"({first['msg']})",
+            hint="do not use it",
+        ) from None
+
+
 def read_shards(bundle: MemoryBundle, shape: tuple[int, int]) -> SideMemories:
     """The side memories of a bundle.
 
@@ -87,22 +114,18 @@ def read_shards(bundle: MemoryBundle, shape: tuple[int, int]) -> SideMemories:
     Raises:
         FormatError: something is missing, or does not fit the entries or the matrix.
     """
+    settings = settings_of(bundle)
+    arrays = bundle.arrays(SHARDS)
     try:
-        settings = bundle.config.settings
-        layer, retrieve = int(settings["layer"]), bool(settings["retrieve"])
-        merge_every, density, n_made = (int(settings["merge_every"]), float(settings["density"]), int(settings["made"]))
-        pool = POOLS[settings["pool"]]
-        members = [tuple(str(name) for name in names) for names in settings["shards"]]
-        thresholds = tuple(float(value) for value in settings["thresholds"])
-        arrays = bundle.arrays(SHARDS)
-        shards = tuple(_shard(names, arrays, number, shape) for number, names in enumerate(members))
-    except (KeyError, TypeError, ValueError) as error:
+        shards = tuple(_shard(tuple(names), arrays, n, shape) for n, names in enumerate(settings.shards))
+    except (KeyError, ValueError) as error:
         raise FormatError(f"{bundle.reference}: its side memories do not fit ({error})", hint="do not use it") from None
-    named = [name for names in members for name in names]
-    step = merge_every if retrieve else max(len(shards), 1)
-    if sorted(named) != sorted(entry.id for entry in bundle.entries) or len(thresholds) != -(-len(shards) // step):
+    named = [name for names in settings.shards for name in names]
+    step = settings.merge_every if settings.retrieve else max(len(shards), 1)
+    n_sides = -(-len(shards) // step)
+    if sorted(named) != sorted(entry.id for entry in bundle.entries) or len(settings.thresholds) != n_sides:
         raise FormatError(f"{bundle.reference}: its shards do not fit its entries", hint="do not use it")
-    return SideMemories(layer, retrieve, merge_every, density, pool, n_made, shards, thresholds)
+    return SideMemories(settings, shards)
 
 
 def _shard(members: tuple[str, ...], arrays: Mapping[str, Any], number: int, shape: tuple[int, int]) -> Shard:

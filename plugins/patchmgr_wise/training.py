@@ -11,9 +11,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from patchmgr.errors import MethodError
-from patchmgr_finetune.equations import Moments, adam_step_, answer_loss
+from patchmgr_finetune.equations import Moments, adam_step_
 from patchmgr_finetune.examples import Example, batched
 from patchmgr_finetune.upper import Upper
+from patchmgr_inside.answers import mean_loss
 from patchmgr_inside.place import Place
 from patchmgr_inside.reading import inputs_at
 from patchmgr_wise.equations import Pool, descended_, margin_loss, stir
@@ -66,8 +67,8 @@ def trained(
         MethodError: a loss is not finite.
         RequestError: an edit is too long for the model.
     """
-    place, device = course.place, course.place.model.device
-    projection = place.projection
+    place, projection = course.place, course.place.projection
+    device = projection.matrix().device
     shape = (projection.d_out, projection.d_in)
     change = torch.zeros(shape, device=device) if start is None else start.to(device).clone()
     change.requires_grad_()
@@ -100,17 +101,17 @@ def _edit(
     generator: torch.Generator,
 ) -> None:
     """One edit: steps of gradient descent, until it is learned and told apart."""
-    parameters, margins, batch = course.parameters, course.margins, upper.batch
+    parameters, margins = course.parameters, course.margins
     adam = parameters.optimizer == "adam"
     moments = Moments(torch.zeros_like(change), torch.zeros_like(change)) if adam else None
     for step in range(1, parameters.steps + 1):
         drawn = torch.randint(len(course.irrelevant), (parameters.irrelevant,), generator=generator).tolist()
         with torch.enable_grad():
-            said = answer_loss(upper.logits(), batch.at, batch.targets, batch.weights)
+            said = mean_loss(upper)
             loud = torch.stack([stir(A.float(), change, parameters.pool) for A in inside])
             quiet = _quiet([course.irrelevant[index] for index in drawn], change, parameters.pool)
             apart = margin_loss(loud, quiet, margins.alpha, margins.beta, margins.gamma)
-            loss = said + apart
+            loss = said.to(apart) + apart
         if not torch.isfinite(loss.detach()):
             raise MethodError("the loss of an edit is not a finite number", hint="use a smaller learning_rate")
         if float(said.detach()) < parameters.stop_loss and float(apart.detach()) == 0.0:
