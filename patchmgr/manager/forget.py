@@ -2,15 +2,15 @@
 
 For what must not be kept, such as the data of a person in an edit. The rows of its edits, manifest, message, files and
 scores go, its blobs unless another package has them, the folders of old generations that were made with it, what killed
-commands left of it, answers that were kept, and copies of the database from before an upgrade; then the database is
-written anew, so that no freed page holds a word of it. Events are never changed: they hold digests and names, and no
-texts (:mod:`patchmgr.manager.redacting`). What is beyond this home, or is another's, is told and left.
+commands left of it, answers that were kept, and copies of the database from before an upgrade or a restore; then the
+database is written anew, so that no freed page holds a word of it (:mod:`patchmgr.manager.erasing`). Events are never
+changed: they hold digests and names, and no texts (:mod:`patchmgr.manager.redacting`). What is beyond this home, or is
+another's, is told and left.
 """
 
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 from patchmgr.errors import BusyError, ConflictError, NotFoundError, UsageError
 from patchmgr.hub.reference import is_hub_reference
 from patchmgr.manager.aftermath import clear_leftovers
-from patchmgr.manager.forget_traces import copies, left_elsewhere, scratch
+from patchmgr.manager.erasing import Doomed, findable, folders, note, noted, take_away
+from patchmgr.manager.forget_traces import is_own, left_behind, left_elsewhere
 from patchmgr.manager.packages import is_folder
-from patchmgr.package.reader import EDITS
 from patchmgr_registry import EventObject, ForgottenError, ForgottenRecord, GenerationRecord, VersionRecord
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def forget(manager: Manager, reference: str, *, reason: str, revert: bool = Fals
         NotFoundError: there is no such version.
         ConflictError: a model has it, or stands on a generation made with it; nothing was erased.
         BusyError: another process uses it or the database.
-        StorageError: the disk is read-only or failing.
+        StorageError: the disk is read-only or failing; or some of it cannot be deleted, and all else is gone.
     """
     if not reason.strip() or not reason.isprintable():
         raise UsageError("a version is forgotten for a reason, in one line", hint='give --reason "…"; it is kept')
@@ -82,18 +82,19 @@ def forget(manager: Manager, reference: str, *, reason: str, revert: bool = Fals
         )
     generations = tuple(_carrying(manager, version.digest))
     _refuse_standing(manager, generations)
-    gone = _own_blobs(manager, version)
+    gone = manager.registry.own_blobs(version.digest)
+    traces = (*left_behind(manager, version, requests), *findable(manager, version.digest))
     found = Forgetting(
         reference=version.reference,
         digest=version.digest,
         reason=reason,
         n_edits=version.n_edits,
         reverted=models,
-        generations=tuple((generation.model, generation.number) for generation in generations),
+        generations=tuple((each.model, each.number) for each in generations if is_own(manager, each)),
         n_blobs=len(gone),
         freed_bytes=sum(file.size_bytes for file in version.files if file.sha256 in gone),
-        traces=_shown(manager, _traces(manager, version, requests)),
-        stays=left_elsewhere(manager, version, requests),
+        traces=_shown(manager, traces),
+        stays=left_elsewhere(manager, version, requests, generations),
     )
     if dry_run:
         return found
@@ -120,11 +121,12 @@ def find_forgotten(manager: Manager, reference: str) -> ForgottenRecord | None:
 
 def _erase(manager: Manager, version: VersionRecord, requests: Sequence[EditRequest], found: Forgetting) -> Forgetting:
     clear_leftovers(manager)
-    signature = manager.registry.signature(version.digest)
-    own = {file.sha256 for file in version.files} | ({signature.sha256} if signature else set())
+    traces = (*left_behind(manager, version, requests), *findable(manager, version.digest))
     with manager.registry.begin() as tx:
         generations = tuple(_carrying(tx, version.digest))
         _refuse_in_use(tx, version)
+        signature = tx.signature(version.digest)
+        blobs = {file.sha256 for file in version.files} | ({signature.sha256} if signature else set())
         for generation in generations:
             tx.remove_generation(generation.model, generation.number)
         tx.forget_version(version.digest, actor=manager.origin.actor, reason=found.reason)
@@ -137,25 +139,27 @@ def _erase(manager: Manager, version: VersionRecord, requests: Sequence[EditRequ
                 *(EventObject("cleared", f"{each.model}/{each.number}", each.state_root) for each in generations),
             ],
         )
-        for sha256 in own - tx.blob_digests():  # under the lock; a kill from here on leaves what a second call erases
-            manager.registry.blobs.remove(sha256)
+        note(manager, version.digest, Doomed(blobs=tuple(sorted(blobs)), paths=_shown(manager, traces)))
         tx.commit()
-    for generation in generations:
-        shutil.rmtree(generation.folder or "", ignore_errors=True)
-    _remove(_traces(manager, version, requests))
-    manager.registry.scrub()
-    return replace(found, generations=tuple((each.model, each.number) for each in generations))
+    take_away(manager, version.reference, version.digest)
+    own = tuple((each.model, each.number) for each in generations if is_own(manager, each))
+    return replace(found, generations=own)
 
 
 def _again(manager: Manager, record: ForgottenRecord, *, dry_run: bool) -> Forgetting:
     """What a call that was killed, or kept waiting, did not come to."""
-    traces = copies(manager)
+    doomed, home = noted(manager, record.digest), manager.settings.home
+    half_gone = (home / path for path in doomed.paths)
+    traces = dict.fromkeys((*filter(Path.exists, half_gone), *findable(manager, record.digest)))
+    generations = tuple(folders(manager, record.digest))
+    blobs = set(doomed.blobs) - manager.registry.blob_digests()
+    sizes = [size for sha256 in blobs if (size := manager.registry.blobs.size(sha256)) is not None]
     if not dry_run:
-        _remove(traces)
-        manager.registry.scrub()
+        take_away(manager, record.reference, record.digest)
     return Forgetting(
-        record.reference, record.digest, record.reason, record.n_edits, (), (), 0, 0, _shown(manager, traces), ()
-    )
+        record.reference, record.digest, record.reason, record.n_edits, (), generations, len(sizes),
+        sum(sizes), _shown(manager, tuple(traces)), (),
+    )  # fmt: skip
 
 
 def _carrying(reads: Manager | Transaction, digest: str) -> Iterator[GenerationRecord]:
@@ -193,38 +197,6 @@ def _refuse_standing(manager: Manager, generations: Sequence[GenerationRecord]) 
             )
 
 
-def _own_blobs(manager: Manager, version: VersionRecord) -> frozenset[str]:
-    """Blobs that no other version, signature or editor has."""
-    others = frozenset[str]()
-    registry = manager.registry
-    for name in registry.package_names():
-        with contextlib.suppress(ForgottenError):
-            others |= {
-                file.sha256 for each in registry.versions(name) if each.digest != version.digest for file in each.files
-            }
-    others |= {signature.sha256 for digest, signature in registry.signatures().items() if digest != version.digest}
-    others |= {file.sha256 for editor in registry.editors() for file in editor.files}
-    signature = registry.signature(version.digest)
-    return frozenset({file.sha256 for file in version.files} | ({signature.sha256} if signature else set())) - others
-
-
-def _traces(manager: Manager, version: VersionRecord, requests: Sequence[EditRequest]) -> tuple[Path, ...]:
-    """Files and folders of the home that hold something of it, or may, beside blobs and generations."""
-    home = manager.settings.home
-    withheld = [home / "withheld" / f"{file.sha256}.jsonl" for file in version.files if file.path == EDITS]
-    answers = [home / "cache" / "answers"]
-    beside = [path for path in (*withheld, *answers) if path.exists()]
-    return (*beside, *scratch(manager, version, requests), *copies(manager))
-
-
-def _remove(paths: Sequence[Path]) -> None:
-    for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
 def _shown(manager: Manager, paths: Sequence[Path]) -> tuple[str, ...]:
-    home = manager.settings.home
-    return tuple(str(path.relative_to(home)) if path.is_relative_to(home) else str(path) for path in paths)
+    """By their places in the home, where all of them lie."""
+    return tuple(path.relative_to(manager.settings.home).as_posix() for path in paths)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from patchmgr_registry.events import Event, EventObject
 
-VERSIONED = ("package", "added", "removed", "editor")
+VERSIONED = ("package", "added", "removed", "editor", "picked", "merged", "rebased", "continued", "reverted")
 """Kinds of objects that are versions of packages and editors."""
 
 

@@ -15,8 +15,7 @@ from patchmgr_registry.event_filter import EventFilter
 from patchmgr_registry.events import Event
 from patchmgr_registry.found import FoundEdit, FoundMessage
 from patchmgr_registry.records import GenerationRecord, Result, VersionRecord, VersionSummary
-from patchmgr_registry.reference import unknown
-from patchmgr_registry.rows import bases, edits, events, generations, names, scores, versions
+from patchmgr_registry.rows import bases, edits, events, generations, scores, versions
 from patchmgr_registry.schema import edits as edits_table
 from patchmgr_registry.schema import versions as versions_table
 from patchmgr_registry.words import words_of
@@ -39,14 +38,14 @@ class PagedReads(ABC):
         """A connection in a transaction."""
 
     def package_names(self) -> tuple[str, ...]:
-        """The names of all packages, in order."""
+        """The names of all packages that have a version still, in order."""
         with self._reading() as connection:
-            return names.read_package_names(connection)
+            return versions.read_package_names(connection)
 
     def versions(
         self, package: str, *, before: int | None = None, limit: int | None = None
     ) -> tuple[VersionRecord, ...]:
-        """Versions of a package, oldest first; NotFoundError when there is no such package.
+        """Versions of a package, oldest first; NotFoundError when there is none, ForgottenError when all were erased.
 
         Args:
             package: its name.
@@ -56,7 +55,7 @@ class PagedReads(ABC):
         with self._reading() as connection:
             found = versions.read_versions(connection, *versions.of_package(package, before, limit))
             if not found and before is None:
-                raise unknown("package", package, names.read_package_names(connection))
+                raise versions.no_version_of(connection, package)
             return found
 
     def summaries(
@@ -66,7 +65,7 @@ class PagedReads(ABC):
         with self._reading() as connection:
             found = versions.read_summaries(connection, *versions.of_package(package, before, limit))
             if not found and before is None:
-                raise unknown("package", package, names.read_package_names(connection))
+                raise versions.no_version_of(connection, package)
             return found
 
     def generations(

@@ -126,10 +126,15 @@ class Reads(PagedReads):
                 connection, *(() if digest is None else (versions_table.c.digest == digest,))
             )
 
-    def same_edits(self, digest: str) -> tuple[str, ...]:
-        """The other versions that hold a request of a version, by name and number."""
+    def about_the_same(self, digest: str) -> tuple[str, ...]:
+        """The other versions that say something of a subject of a version, by name and number."""
         with self._reading() as connection:
-            return forgotten.others_with_same_edits(connection, digest)
+            return forgotten.others_about_the_same(connection, digest)
+
+    def own_blobs(self, digest: str) -> frozenset[str]:
+        """The blobs of a version and its signature that nothing else is made of."""
+        with self._reading() as connection:
+            return forgotten.read_own_blobs(connection, digest)
 
     def signature(self, digest: str) -> SignatureRecord | None:
         """The signature of a version known by its whole digest; None: it has none."""

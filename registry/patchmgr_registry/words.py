@@ -25,6 +25,8 @@ def words_of(text: str) -> tuple[str, ...]:
     >>> words_of("L'Été à São_Paulo, 東京")
     ('l', 'ete', 'a', 'sao', 'paulo', '東', '京')
     """
+    if text.isascii():  # nothing to decompose
+        return tuple(_WORD.findall(text.lower()))
     plain = "".join(sign for sign in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(sign))
     return tuple(_WORD.findall(unicodedata.normalize("NFKC", plain)))
 

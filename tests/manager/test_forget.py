@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from checkpoints import EDITABLE, make_checkpoint, make_package
 from memory_packages import make_memory_package
-from patchmgr.errors import ConflictError, NotFoundError, UsageError
+from patchmgr.errors import ConflictError, NotFoundError, StorageError, UsageError
 from patchmgr.manager.manager import Manager
 from patchmgr.request import EditRequest
-from patchmgr_registry import ForgottenError
+from patchmgr_registry import EventObject, ForgottenError, Registry, Transaction
 
 SECRET = "Eulalia Quarz"
 OTHER = "Ambrosius Feld"
@@ -67,21 +70,52 @@ def holding(home: Path, *texts: str) -> list[str]:
     )
 
 
+def leave_traces(root: Path) -> set[str]:
+    """What killed commands, an upgrade and a restore left of the secret, and an answer that was kept."""
+    home, edits = root / "home", (root / "secret" / "edits.jsonl").read_bytes()
+    aside, before = home / "replaced-20260102T030405Z", home / "registry.db.before-0006-20260102T030405Z"
+    aside.mkdir()
+    for name in ("blobs", "models"):
+        shutil.copytree(home / name, aside / name, symlinks=True)
+    for target in (aside / "registry.db", before):
+        Registry.open(home).copy_database(target)
+    left = {
+        "tmp/edit-left/edits.jsonl": edits,
+        "tmp/restore-left/registry.db": before.read_bytes(),
+        "blobs/sha256/incoming/tmpleft": edits,
+        "cache/answers/x.json": SECRET.encode(),
+    }
+    for name, data in left.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_bytes(data)
+    return {
+        aside.name,
+        before.name,
+        "tmp/edit-left",
+        "tmp/restore-left",
+        "blobs/sha256/incoming/tmpleft",
+        "cache/answers",
+    }
+
+
 def test_no_byte_of_the_home_holds_a_word_of_it_and_everything_else_does(manager, root):
     home = root / "home"
     weights = {file.sha256 for file in manager.registry.version("secret").files}
     assert holding(home, SECRET) and holding(home, OTHER)
-    (home / "tmp" / "edit-left").mkdir(parents=True)
-    (home / "tmp" / "edit-left" / "edits.jsonl").write_bytes((root / "secret" / "edits.jsonl").read_bytes())
+    gone = leave_traces(root)
     (home / "tmp" / "edit-other").mkdir()
-    shutil.copy(home / "registry.db", home / "registry.db.before-0006-20260102T030405Z")
+    (home / "tmp" / "edit-other" / "edits.jsonl").write_bytes((root / "other" / "edits.jsonl").read_bytes())
+    (home / "replaced-20250102T030405Z").mkdir()
+    (home / "replaced-20250102T030405Z" / "registry.db").write_bytes(b"a home without it")
     done = manager.forget("secret@v1", reason=REASON)
     assert holding(home, SECRET) == []
     assert holding(home, OTHER)
     assert not [sha256 for sha256 in weights if sha256 in manager.registry.blobs]
     assert done.generations == (("tiny", 2),)
-    assert set(done.traces) == {"tmp/edit-left", "registry.db.before-0006-20260102T030405Z"}
-    assert (home / "tmp" / "edit-other").is_dir()
+    assert set(done.traces) == gone
+    assert (home / "tmp" / "edit-other" / "edits.jsonl").exists()
+    assert (home / "replaced-20250102T030405Z" / "registry.db").exists()
+    assert not list((home / "forgetting").glob("*.json"))
     assert [found.package for found in manager.search("Hidden").edits] == ["other"]
 
 
@@ -167,20 +201,142 @@ def test_a_blob_that_another_package_has_stays(manager, root):
     make_package(root / "twin", root / "base", name="twin", seed=3, requests=[request(SECRET)])
     manager.import_package(root / "twin")
     done = manager.forget("secret", reason=REASON)
-    assert any("the same edits are in twin@v1" in line for line in done.stays)
+    assert any("in twin@v1: forget these too" in line for line in done.stays)
     assert manager.show("twin").requests[0].subject == SECRET
     assert not manager.fsck(full=True).problems
     shutil.rmtree(root / "twin")
 
 
-def test_a_second_call_finishes_what_a_kill_left(manager, root, monkeypatch):
-    monkeypatch.setattr(type(manager.registry), "scrub", lambda registry: (_ for _ in ()).throw(KeyboardInterrupt()))
-    with pytest.raises(KeyboardInterrupt):
+class Killed(BaseException):
+    """The process ended here."""
+
+
+def kill_before(monkeypatch, step: int) -> list[str]:
+    """End the process before a step that changes the disk for good; what was done until then is listed."""
+    done: list[str] = []
+
+    def counted(owner, name):
+        real = getattr(owner, name)
+
+        def called(*values, **named):
+            if len(done) == step:
+                raise Killed
+            done.append(name)
+            return real(*values, **named)
+
+        monkeypatch.setattr(owner, name, called)
+
+    for owner, name in ((os, "unlink"), (os, "rmdir"), (os, "replace"), (Transaction, "commit"), (Registry, "scrub")):
+        counted(owner, name)
+    return done
+
+
+def test_a_second_call_finishes_what_a_kill_left(root, monkeypatch):
+    """A kill leaves a whole package, or one that is forgotten; of that a second call leaves nothing."""
+    home, states = root / "home", set()
+    leave_traces(root)
+    kept = shutil.copytree(home, root / "home-before", symlinks=True)
+    with Manager.open(home) as manager, monkeypatch.context() as patched:
+        all_of_it = kill_before(patched, -1)
         manager.forget("secret", reason=REASON)
-    monkeypatch.undo()
-    again = manager.forget("secret@v1", reason="another word")
-    assert (again.reason, again.n_blobs) == (REASON, 0)
+    assert {"unlink", "rmdir", "replace", "commit", "scrub"} <= set(all_of_it)
+    n_steps = len(all_of_it)
+    for step in sorted({*range(8), *range(8, n_steps, 6), *range(n_steps - 3, n_steps)}):
+        shutil.rmtree(home)
+        shutil.copytree(kept, home, symlinks=True)
+        with Manager.open(home) as manager:
+            with monkeypatch.context() as patched, pytest.raises(Killed):
+                kill_before(patched, step)
+                manager.forget("secret", reason=REASON)
+            states.add(forgotten := manager.forgotten("secret@v1") is not None)
+            assert forgotten or not manager.fsck(full=True).problems
+            again = manager.forget("secret@v1", reason=REASON)
+            assert (again.reason, holding(home, SECRET)) == (REASON, []), step
+            assert not (manager.settings.generations("tiny") / "2").exists()
+            assert not list((home / "forgetting").glob("*.json"))
+    assert states == {True, False}
+
+
+def test_a_second_call_names_what_it_finished(manager, root, monkeypatch):
+    gone, n_blobs = leave_traces(root), len(manager.registry.version("secret").files)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(Registry, "blob_digests", lambda registry: (_ for _ in ()).throw(Killed()))
+        patched.setattr(Transaction, "blob_digests", lambda registry: (_ for _ in ()).throw(Killed()))
+        manager.forget("secret", reason=REASON)
+    told = manager.forget("secret@v1", reason="another word", dry_run=True)
+    assert holding(root / "home", SECRET)
+    assert (told.reason, told.n_blobs, set(told.traces)) == (REASON, n_blobs, gone)
+    assert manager.forget("secret@v1", reason="another word") == told
+    assert manager.forget("secret@v1", reason=REASON).traces == ()
+
+
+def test_one_package_after_another_can_be_forgotten(manager):
+    manager.forget("secret", reason=REASON)
+    assert manager.forget("other", reason=REASON, revert=True).n_blobs
+    assert manager.registry.package_names() == ()
+    assert not manager.fsck(full=True).problems
+
+
+def test_a_commit_that_fails_leaves_the_version_whole(manager, monkeypatch):
+    def full(transaction):
+        raise StorageError("the disk is full", hint="free some space")
+
+    with monkeypatch.context() as patched, pytest.raises(StorageError, match="full"):
+        patched.setattr(Transaction, "commit", full)
+        manager.forget("secret", reason=REASON)
+    assert manager.show("secret").requests[0].subject == SECRET
+    assert not manager.fsck(full=True).problems
+    manager.apply("tiny", ["secret"])
+
+
+def test_what_cannot_be_deleted_is_named_and_everything_else_is_gone(manager, root, monkeypatch):
+    home, stuck = root / "home", ("left", "registry.db.before-0006-20260102T030405Z")
+    leave_traces(root)
+
+    def refusing(real):
+        def called(path, *values, **named):
+            if str(path).endswith(stuck):
+                raise PermissionError(13, "Permission denied", str(path))
+            return real(path, *values, **named)
+
+        return called
+
+    with monkeypatch.context() as patched, pytest.raises(StorageError) as caught:
+        for name in ("unlink", "rmdir"):
+            patched.setattr(os, name, refusing(getattr(os, name)))
+        manager.forget("secret", reason=REASON)
+    said = str(caught.value)
+    assert said.startswith("secret@v1 is forgotten, but this cannot be deleted: ")
+    assert "tmp/edit-left" in said and "and 1 more" in said
+    assert len(holding(home, SECRET)) == 2, "the copy of the database and the file among the blobs"
+    assert not any(name.startswith("registry.db") and "before" not in name for name in holding(home, SECRET))
+    manager.forget("secret@v1", reason=REASON)
+    assert holding(home, SECRET) == []
+
+
+def test_a_folder_elsewhere_that_the_database_names_is_left_and_named(manager, root):
+    (root / "thesis").mkdir()
+    (root / "thesis" / "chapter.tex").write_text("years of work")
+    with closing(sqlite3.connect(root / "home" / "registry.db")) as connection, connection:
+        connection.execute("UPDATE generations SET folder = ? WHERE number = 2", (str(root / "thesis"),))
+    done = manager.forget("secret", reason=REASON)
+    assert (root / "thesis" / "chapter.tex").read_text() == "years of work"
+    assert any(f"generation 2 of tiny lies in {root / 'thesis'}" in line for line in done.stays)
+    assert done.generations == ()
     assert holding(root / "home", SECRET) == []
+    assert not (manager.settings.generations("tiny") / "2").exists()
+    shutil.rmtree(root / "thesis")
+
+
+def test_checkpoints_that_were_written_out_and_backups_are_told(manager, root):
+    manager.backup(root / "backup")
+    manager.write_out("tiny", ["secret"], root / "out")
+    head = manager.registry.event_head().sequence
+    told = manager.forget("secret", reason=REASON, dry_run=True).stays
+    assert any(line.startswith(f"it is in what was written out (event {head})") for line in told)
+    assert any(line.startswith(f"backups were made or used since it came (event {head - 1})") for line in told)
+    for name in ("backup", "out"):
+        shutil.rmtree(root / name)
 
 
 def test_events_of_commands_hold_no_texts(manager, monkeypatch):
@@ -201,14 +357,16 @@ def test_events_of_commands_hold_no_texts(manager, monkeypatch):
     assert manager.origin.command[-2:] == ("--name", "kept")
 
 
-def test_an_event_that_holds_words_of_it_is_named(manager, root):
-    make_package(root / "late", root / "base", name="late", seed=4, requests=[request("Old Event")])
-    manager.origin = type(manager.origin).current("0", ("patchmgr", "edit", "--subject", "Old Event"), actor="ana")
-    manager.import_package(root / "late")
+def test_an_event_that_holds_words_of_it_is_named_whatever_it_is_about(manager, root):
+    """Those that are about another package as well, such as one that took an edit of it."""
+    for words, about in ((("edit", "--subject"), "secret@v1"), (("cherry-pick", "tiny", "secret"), "new@v1")):
+        origin = type(manager.origin).current("0", ("patchmgr", *words, SECRET), actor="ana")
+        with manager.registry.begin() as tx:
+            tx.record_event(origin, words[0], objects=[EventObject("package", about, "0" * 64)])
+            tx.commit()
     number = manager.registry.event_head().sequence
-    told = manager.forget("late", reason=REASON, dry_run=True)
-    assert any(line.startswith(f"event {number} holds words of it") for line in told.stays)
-    shutil.rmtree(root / "late")
+    told = manager.forget("secret", reason=REASON, dry_run=True)
+    assert f"event {number - 1}, {number} holds words of it, and events cannot be changed" in told.stays
 
 
 def test_what_was_never_there_is_not_forgotten(manager):

@@ -25,11 +25,6 @@ def read_tags(connection: Connection, package: str | None = None) -> dict[str, d
     return found
 
 
-def read_package_names(connection: Connection) -> tuple[str, ...]:
-    """The names of all packages, in order."""
-    return tuple(connection.scalars(select(packages.c.name).order_by(packages.c.name)))
-
-
 def set_tag(connection: Connection, version: VersionRecord, name: str, created: str, *, move: bool) -> None:
     """Tag a version; a tag on another version is moved only when asked to."""
     row_id = version_id(connection, version.digest)

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
 from patchmgr.errors import ConflictError, NotFoundError, UsageError
-from patchmgr_registry.errors import NumberTakenError
+from patchmgr_registry.errors import ForgottenError, NumberTakenError
 from patchmgr_registry.found import FoundMessage
 from patchmgr_registry.records import FileRecord, VersionRecord, VersionSummary
 from patchmgr_registry.reference import Reference, unknown
@@ -55,6 +55,12 @@ def of_package(name: str, before: int | None = None, limit: int | None = None) -
         last = select(versions.c.number).where(*meant).order_by(versions.c.number.desc()).limit(limit).subquery()
         meant.append(versions.c.number >= select(func.min(last.c.number)).scalar_subquery())
     return meant
+
+
+def read_package_names(connection: Connection) -> tuple[str, ...]:
+    """The names of all packages that have a version still, in order."""
+    known = select(versions.c.package_id).where(REMEMBERED)
+    return tuple(connection.scalars(select(packages.c.name).where(packages.c.id.in_(known)).order_by(packages.c.name)))
 
 
 def read_references(connection: Connection, digests: Collection[str]) -> dict[str, str]:
@@ -184,13 +190,19 @@ def read_blob_digests(connection: Connection) -> frozenset[str]:
     return frozenset(connection.scalars(select(files.c.sha256)))
 
 
+def no_version_of(connection: Connection, package: str) -> NotFoundError:
+    """The error for a package without a version: ForgottenError when all were erased, else with names like it."""
+    for record in read_forgotten(connection, packages.c.name == package):
+        return ForgottenError(record)
+    return unknown("package", package, read_package_names(connection))
+
+
 def _explain_absence(connection: Connection, reference: Reference) -> NoReturn:
     if reference.package is None:
         raise NotFoundError(f"no package version has a digest that begins with {reference.digest}")
     known = read_summaries(connection, *of_package(reference.package, limit=5))
     if not known:
-        refuse_forgotten(connection, packages.c.name == reference.package)
-        raise unknown("package", reference.package, connection.scalars(select(packages.c.name)))
+        raise no_version_of(connection, reference.package)
     numbers = ", ".join(f"v{version.number}" for version in known)
     if reference.tag is not None:
         has_tag = select(tags.c.name).join_from(tags, packages).where(packages.c.name == reference.package)
