@@ -21,9 +21,9 @@ from patchmgr.manager.bench import find_device
 from patchmgr.manager.editors.use import check_editor
 from patchmgr.manager.evaluate import parse_requirements
 from patchmgr.manager.making import Workpiece
+from patchmgr.manager.memory_before import check_there, inherited_from, version_before
 from patchmgr.manager.order import EditOrder, Inherited
 from patchmgr.manager.packages import register
-from patchmgr.manager.remaking.alike import taken_over
 from patchmgr.manager.states import ModelState, read_state, stack_of
 from patchmgr.manager.stats import check_corpus
 from patchmgr.manager.withholding import withhold_edits
@@ -31,7 +31,7 @@ from patchmgr.manager.workpiece import make
 from patchmgr.methods.contract import Method, MethodParameters
 from patchmgr.ops import stack as stacks
 from patchmgr.ops.stack import Stack
-from patchmgr.package.manifest import check_name, parse_manifest
+from patchmgr.package.manifest import check_name
 from patchmgr.package.reader import EditPackage
 from patchmgr.package.scores import Score
 from patchmgr.package.writer import seal
@@ -139,20 +139,12 @@ def _checked(manager: Manager, order: EditOrder) -> tuple[EditOrder, Method, Met
     if order.device != "auto":  # to look for one takes torch
         find_device(order.device)
     check_required(manager, order.require)
-    if method.kind == "memory" and order.inherited == Inherited():
-        order = replace(order, inherited=_of_version_before(manager, order, method))
+    before = version_before(manager, order) if method.kind == "memory" else None
+    if order.forget:
+        check_there(manager, order, before)
+    if before is not None and order.inherited == Inherited():
+        order = replace(order, inherited=inherited_from(before, method))
     return order, method, parse_parameters(method, {**order.inherited.values, **order.parameters}), found
-
-
-def _of_version_before(manager: Manager, order: EditOrder, method: Method) -> Inherited:
-    """What somebody gave when the memory that an order adds to was made: it stays unless it is given anew."""
-    if order.anew or manager.registry.next_number(order.name) == 1:
-        return Inherited()
-    reference = order.name if order.continues is None else order.continues.reference
-    manifest = parse_manifest(manager.registry.version(reference).manifest.encode())
-    if manifest.method.name != method.name:
-        return Inherited()
-    return taken_over(manifest, method.parameters, other_base=True)
 
 
 def check_required(manager: Manager, texts: Sequence[str]) -> tuple[Requirement, ...]:
@@ -185,7 +177,7 @@ def parse_parameters(method: Method | Trainer, given: Mapping[str, Any]) -> Meth
             known = ", ".join(sorted(method.parameters.model_fields))
             raise UsageError(f"{method.name} has no parameter {name!r}", hint=f"known: {known}") from None
         raise UsageError(
-            f"{method.name}: {name} = {first['input']!r}: {first['msg']}", hint="see `patchmgr methods`"
+            f"{method.name}: {name} = {first['input']!r}: {first['msg']}", hint=f"see `patchmgr methods {method.name}`"
         ) from None
 
 

@@ -26,6 +26,7 @@ from patchmgr.manager.signing.ask import require_signatures
 from patchmgr.manager.states import ModelState, read_state
 from patchmgr.manager.touched import touched_tensors
 from patchmgr.methods.contract import LoadedModel, LowRankDelta, Payload
+from patchmgr.package.files import check_is_folder
 from patchmgr.package.manifest import MethodRecord, check_name
 from patchmgr.package.reader import MANIFEST, EditPackage
 from patchmgr.package.writer import write_payload
@@ -50,9 +51,10 @@ def kind_of(folder: Path) -> str:
     """``package`` or ``adapter``; a package that carries an adapter along is a package.
 
     Raises:
-        NotFoundError: the folder is neither, or cannot be read.
+        NotFoundError: there is no such folder, or it is neither, or cannot be read.
     """
-    with contextlib.suppress(OSError):  # a name that no file can have, or a folder that may not be read
+    check_is_folder(folder)
+    with contextlib.suppress(OSError):  # a folder that may not be read
         if (folder / MANIFEST).is_file():
             return "package"
         if is_adapter(folder):

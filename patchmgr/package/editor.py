@@ -12,7 +12,7 @@ from pydantic import Field
 from patchmgr.canonical import canonical_json, sha256_hex
 from patchmgr.errors import NotFoundError
 from patchmgr.package.fields import Count, FileRecord, InnerPath, Moment, Name, Number, Section, Sha256
-from patchmgr.package.files import check_files, plain_files
+from patchmgr.package.files import check_files, check_is_folder, holds, plain_files
 from patchmgr.package.manifest import BaseRecord
 from patchmgr.package.parsing import parse_canonical
 
@@ -94,11 +94,12 @@ def read_editor(folder: Path) -> EditorPackage:
     """Read an editor from a folder, every file checked against the manifest.
 
     Raises:
-        NotFoundError: the folder holds no ``editor.json``.
+        NotFoundError: there is no such folder, or it holds no ``editor.json``.
         FormatError: the manifest is malformed, or the folder holds something that it does not list.
         IntegrityError: a file is missing or is not what its digest says.
     """
-    if not (folder / MANIFEST).is_file():
+    check_is_folder(folder)
+    if not holds(folder, MANIFEST):
         raise NotFoundError(
             f"{str(folder)!r} is no editor: it has no {MANIFEST}", hint="`patchmgr editor export` writes one"
         )

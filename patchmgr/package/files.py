@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from patchmgr.canonical import sha256_file
-from patchmgr.errors import FormatError, IntegrityError
+from patchmgr.errors import FormatError, IntegrityError, NotFoundError
 from patchmgr.package.fields import FileRecord
 
 LEFT_ALONE = frozenset({".gitattributes", ".gitignore", "LICENSE", "LICENSE.md", "LICENSE.txt", "NOTICE", "NOTICE.txt"})
@@ -15,6 +15,30 @@ COMPANIONS = LEFT_ALONE | {"README.md", "model.sig", "adapter_config.json", "ada
 """What may lie beside a package without being part of it: a card, a signature, an adapter for PEFT, and the above."""
 
 _AGAIN = "fetch it again"
+
+
+def check_is_folder(folder: Path) -> None:
+    """Make sure that a folder is there before anything is said of what is in it.
+
+    Raises:
+        NotFoundError: there is none, or it is a file.
+    """
+    try:
+        there, is_folder = folder.exists(), folder.is_dir()
+    except OSError:  # a name that no file can have
+        there = is_folder = False
+    if not there:
+        raise NotFoundError(f"there is no folder {str(folder)!r}", hint="check the path")
+    if not is_folder:
+        raise NotFoundError(f"{str(folder)!r} is a file and not a folder", hint="give the folder that it lies in")
+
+
+def holds(folder: Path, name: str) -> bool:
+    """Whether a file is to be seen in a folder: not in one that may not be read."""
+    try:
+        return (folder / name).is_file()
+    except OSError:
+        return False
 
 
 def plain_files(folder: Path) -> dict[str, Path]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from patchmgr.errors import FormatError, NotFoundError, RequestError
 from patchmgr.package.arrays import load_arrays
-from patchmgr.package.files import check_files, plain_files
+from patchmgr.package.files import check_files, check_is_folder, holds, plain_files
 from patchmgr.package.manifest import Manifest, parse_manifest
 from patchmgr.package.scores import Score, parse_scores
 from patchmgr.package.withheld import count_commitments
@@ -40,15 +40,12 @@ class EditPackage:
         """Read a package from a folder, every file checked against the manifest.
 
         Raises:
-            NotFoundError: the folder holds no ``patch.json``.
+            NotFoundError: there is no such folder, or it holds no ``patch.json``.
             FormatError: the manifest is malformed, or the folder holds something that it does not list.
             IntegrityError: a file is missing or is not what its digest says.
         """
-        try:
-            found = (folder / MANIFEST).is_file()
-        except OSError:  # a name that no file can have
-            found = False
-        if not found:
+        check_is_folder(folder)
+        if not holds(folder, MANIFEST):
             raise NotFoundError(f"{str(folder)!r} is not an edit package: it has no {MANIFEST}")
         files = plain_files(folder)
         return cls.open(files.pop(MANIFEST).read_bytes(), files)

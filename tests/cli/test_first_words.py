@@ -150,3 +150,33 @@ def test_who_would_send_is_not_told_of_the_cache_or_of_local_folders(run, monkey
     assert "error: the Hub cannot be reached for org/x" in done.err
     assert "check the network and HF_ENDPOINT" in done.err
     assert "local folder" not in done.err
+
+
+# what is not there
+
+
+@pytest.mark.parametrize(
+    "words", ["show ./nope", "import nope", "editor import nope", "apply prod ./nope", "import a --model prod --name x"]
+)
+def test_a_folder_that_is_missing_is_called_missing(run, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").write_text("")
+    done = run(*words.split())
+    assert done.code == 1
+    assert "there is no folder 'nope'" in done.err or "'a' is a file and not a folder" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("cherry-pick prod a@v1", "see `patchmgr show a@v1 --edits`"),
+        ("show a@nope", "see `patchmgr tag --list a`"),
+        ("tag --delete a@nope", "see `patchmgr tag --list a`"),
+        ("edit prod --name m --method ike --forget abc", "there is no version of m to forget from"),
+        ("edit prod --name m --method rome --set steps=x --prompt a --subject a --target b", "`patchmgr methods rome`"),
+    ],
+)
+def test_hints_work_as_they_are_written(run, words, hint):
+    done = run(*words.split())
+    assert done.code in (1, 2)
+    assert hint in done.err

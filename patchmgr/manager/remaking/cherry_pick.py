@@ -100,7 +100,10 @@ def _picked(source: Source, edits: Sequence[str], match: Sequence[str]) -> tuple
     """The places of the edits, in the package's order."""
     reference = source.manifest.reference
     if not edits and not match:
-        raise UsageError("no edit is named", hint=f"name some by id or place, or --match TEXT; see `show {reference}`")
+        raise UsageError(
+            "no edit is named",
+            hint=f"name some by id or place, or --match TEXT; see `patchmgr show {reference} --edits`",
+        )
     found = set(pick(source.requests, edits, of=reference))
     for text in match:
         matched = matching(source.requests, text)

@@ -80,7 +80,7 @@ def operations_after(
 
     for name in forget:
         if name not in entries:
-            raise UsageError(f"there is no entry {name!r} to forget", hint="`patchmgr show` lists them")
+            raise UsageError(f"there is no entry {name!r} to forget", hint="`patchmgr show REF --edits` lists them")
         remove(name)
     for request in requests:
         entry = Entry(id=entry_id(request), prompt=request.text, target=request.target_new, subject=request.subject)
