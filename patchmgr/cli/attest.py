@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -53,7 +54,7 @@ def attest(
     if check is not None:
         _check(target, check, key, json=json, quiet=quiet)
         return
-    if output is not None and output.exists():
+    if output is not None and os.path.lexists(output):
         raise ConflictError(f"{output} is there already", hint="name a new file")
     with manager(quiet=quiet) as registry:
         statement = registry.audit.attest(target, key=None if key is None else Path(key))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -127,7 +128,7 @@ def _row(event: Event) -> list[object]:
         render.moment(event.time),
         f"{event.actor}@{event.host}",
         event.action,
-        " ".join(_named(thing) for thing in event.objects if _is_shown(event, thing)),
+        _what(event),
         render.short(event.sha256),
     ]
 
@@ -141,16 +142,24 @@ def _csv_row(event: Event) -> list[object]:
     ]
 
 
+def _what(event: Event) -> str:
+    """What an event is about; of a changed stack only what moved, and what was let pass: the event has the whole."""
+    from patchmgr.manager.audit.past import MOVES
+
+    hidden = ("package", "generation") if event.action in MOVES else ()
+    return " ".join(_named(thing) for thing in event.objects if thing.kind not in hidden)
+
+
 def _named(thing: EventObject) -> str:
+    """An object in a few characters; of what kind it is where the action and the name do not tell."""
+    digest = f"({render.short(thing.digest)})" if thing.digest else ""
+    name = _DIGEST.sub(lambda found: render.short(found[0]), thing.name)
     if thing.kind == "conflict":
-        return f"conflict({thing.name})"
-    sign = {"added": "+", "removed": "-"}.get(thing.kind, "")
-    return f"{sign}{thing.name}({render.short(thing.digest)})" if thing.digest else f"{sign}{thing.name}"
+        return f"conflict({name})"
+    if thing.kind in _SIGNS:
+        return f"{_SIGNS[thing.kind]}{name}{digest}"
+    return f"{thing.kind} {name}{digest}"
 
 
-def _is_shown(event: Event, thing: EventObject) -> bool:
-    """Of a changed stack only what moved, and what was let pass; the whole of it is in the event."""
-    moves = event.action in ("apply", "revert", "sync")
-    return thing.kind in (
-        ("model", "added", "removed", "conflict") if moves else ("model", "package", "editor", "base", "remote", "key")
-    )
+_SIGNS = {"added": "+", "removed": "-", **dict.fromkeys(("model", "package", "editor", "base", "remote"), "")}
+_DIGEST = re.compile("[0-9a-f]{64}")

@@ -14,6 +14,7 @@ import typer
 from checkpoints import make_checkpoint, make_package
 from manager.conftest import stocked, template  # noqa: F401  # fixtures
 from patchmgr.cli.main import build_app
+from patchmgr.errors import UsageError
 from patchmgr.manager.audit.moments import begin_of, end_of
 from patchmgr.methods.artefacts import ArtefactStore
 from signing.conftest import keys  # noqa: F401  # the fixture
@@ -199,3 +200,17 @@ def test_a_date_means_its_whole_day():
     assert end_of("2026-01-02T15") == "2026-01-02T16:00:00.000000Z"
     assert end_of("2026-01-02T15:30:10-01:00") == "2026-01-02T16:30:11.000000Z"
     assert end_of("2026-01-02T15:30:10.5Z") == "2026-01-02T15:30:10.500001Z"
+    assert end_of("2026-01-02T15:30Z") == "2026-01-02T15:31:00.000000Z"
+    assert (begin_of("0999-01-01"), end_of("0001-01-01T00:00")) == (
+        "0999-01-01T00:00:00.000000Z", "0001-01-01T00:01:00.000000Z",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-01-02T1530", "20260102T1530", "20260102", "2026-W01-5", "2026-01-02 15:30", "2026-01-02T15:30+0100",
+     "2026-01-02T15:30,5", "2026-01-02+01:00", "2026-13-01", "٢026-01-02", "0001-01-01T00:00+01:00", ""],
+)  # fmt: skip
+def test_a_form_of_which_it_is_not_plain_how_much_it_means_is_refused(text):
+    with pytest.raises(UsageError, match="is no date"):
+        end_of(text)

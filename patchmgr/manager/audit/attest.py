@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,20 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from patchmgr.base.digests import FreshDigests
 from patchmgr.canonical import sha256_file
-from patchmgr.errors import FormatError, IntegrityError, NotFoundError
+from patchmgr.errors import ConflictError, IntegrityError, NotFoundError
+from patchmgr.manager.audit.attestation import PREDICATE, ROOT_KEY, read_attestation
 from patchmgr.manager.audit.past import TURNS
 from patchmgr.manager.audit.signers import Signers
 from patchmgr.manager.states import ModelState, compare, fingerprint_of, read_state
-from patchmgr.signing.dsse import Envelope, Statement, parse_envelope, require_signer, sign_statement
-from patchmgr_registry import Anchor, Event, EventFilter, timestamp
+from patchmgr.signing.dsse import Statement, require_signer, sign_statement
+from patchmgr_registry import Event, EventFilter, timestamp
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
-
-PREDICATE = "https://patchmgr/state/v1"
-ROOT_KEY = "patchmgrStateRoot"
-"""How a state root is told from a digest of a file in a subject."""
-_MOST_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -47,20 +42,28 @@ def attest(manager: Manager, model: str, *, key: Path | None = None) -> dict[str
     Raises:
         NotFoundError: there is no such model, or no such file.
         UsageError: the file of the key holds none that can sign.
-        IntegrityError: a byte of the state is not what it was, or the trail does not name it.
+        ConflictError: the model was changed meanwhile.
+        IntegrityError: a byte of the state is not what it was, the trail does not name it, or a file has no digest.
     """
     if key is not None:
         from patchmgr.signing.pem import check_private_key
 
         check_private_key(key)
     state = read_state(manager, model)
+    predicate = _predicate(manager, state)
     _check_fresh(manager, state)
     files = file_digests(state.folder)
+    for name, sha256 in files.items():
+        if sha256 is None:
+            raise IntegrityError(
+                f"{state.folder / name} is a link to no file, so that nobody can say what is served there",
+                hint="take it out of the folder, or put what it stands for in its place",
+            )
     subject = (
         {"name": "state", "digest": {ROOT_KEY: state.root}},
         *({"name": name, "digest": {"sha256": sha256}} for name, sha256 in files.items()),
     )
-    statement = Statement(subject, PREDICATE, _predicate(manager, state))
+    statement = Statement(subject, PREDICATE, predicate)
     return statement.to_json() if key is None else sign_statement(statement, key)
 
 
@@ -72,17 +75,14 @@ def check_model(manager: Manager, file: Path, model: str, signers: Signers) -> A
         FormatError: the file holds no such statement.
         IntegrityError: the model is at another state, a file is another, or the signature is not as is asked.
     """
-    envelope = read_attestation(file)
-    state = read_state(manager, model)
-    root = _root(envelope, file)
-    if state.root != root:
+    said, state = read_attestation(file), read_state(manager, model)
+    if state.root != said.root:
         raise IntegrityError(
             f"{model} is at generation {state.generation.number}, state {state.root[:12]}…, and {file} is of the state "
-            f"{root[:12]}…",
+            f"{said.root[:12]}…",
             hint=f"what is served is not what was approved; see `patchmgr log {model}`",
         )
-    event = _part(envelope, file, "event")
-    problem = manager.registry.verify_events([Anchor(event["sequence"], event["sha256"])])
+    problem = manager.registry.verify_events([said.event])
     if problem is not None:
         raise IntegrityError(f"the audit trail is broken: {problem.message}", hint="compare with a backup")
     return check_folder(file, state.folder, signers)
@@ -96,56 +96,47 @@ def check_folder(file: Path, folder: Path, signers: Signers) -> Attested:
         FormatError: the file holds no such statement.
         IntegrityError: a file is another, is missing or surplus, or the signature is not as is asked.
     """
-    envelope = read_attestation(file)
-    signer = require_signer(envelope, signers.keys, required=signers.required, what=str(file))
+    said = read_attestation(file)
+    signer = require_signer(said.envelope, signers.keys, required=signers.required, what=str(file))
     if not folder.is_dir():
         raise NotFoundError(f"there is no folder {folder}", hint="give the folder that is served")
-    root, approved = _root(envelope, file), _files(envelope, file)
-    found = file_digests(folder)
+    approved, found = said.files, file_digests(folder)
     for name in sorted(approved.keys() | found.keys()):
-        if approved.get(name) != found.get(name):
+        if name not in found or found[name] is None or approved.get(name) != found[name]:
             how = "is missing" if name not in found else "was not approved" if name not in approved else "is another"
             raise IntegrityError(
                 f"{folder} is not the state that {file} is of: {name} {how}",
                 hint="what is served is not what was approved",
             )
-    named, trusted_as = _part(envelope, file, "model"), signer.name if signer else None
-    model, generation = named["name"], named["generation"]
-    return Attested(folder, root, len(found), model, generation, trusted_as, envelope.key_id)
+    trusted_as = signer.name if signer else None
+    return Attested(folder, said.root, len(found), said.model, said.generation, trusted_as, said.envelope.key_id)
 
 
-def read_attestation(file: Path) -> Envelope:
-    """The statement in a file, signed or not.
+def file_digests(folder: Path) -> Mapping[str, str | None]:
+    """SHA-256 of every file below a folder by its path there; hidden ones are left out.
+
+    Links to files are followed. None stands for one to a folder or to nothing: what lies behind it is not looked at, so
+    it is never as approved.
 
     Raises:
-        NotFoundError: it cannot be read.
-        FormatError: it is none about a state.
+        IntegrityError: a file cannot be read, or its name is no text.
     """
-    try:
-        with file.open("rb") as opened:
-            data = opened.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise NotFoundError(f"{str(file)!r} cannot be read: {error.strerror}", hint="give an attestation") from None
-    try:
-        value = json.loads(data) if len(data) <= _MOST_BYTES else None
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise FormatError(f"{file} holds no statement", hint="`patchmgr attest MODEL -o FILE` writes one")
-    return parse_envelope(value, PREDICATE, what=str(file))
-
-
-def file_digests(folder: Path) -> Mapping[str, str]:
-    """SHA-256 of every file below a folder by its path there, links followed; hidden ones are left out."""
-    found = {}
+    found: dict[str, str | None] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         if any(part.startswith(".") for part in name.parts):
             continue
-        if path.is_file():
-            found[name.as_posix()] = sha256_file(path)
-        elif path.is_symlink():  # what lies behind it is not looked at, so it is never as approved
-            found[name.as_posix()] = "a link"
+        try:
+            name.as_posix().encode()
+            if path.is_file():
+                found[name.as_posix()] = sha256_file(path)
+            elif path.is_symlink():
+                found[name.as_posix()] = None
+        except UnicodeEncodeError:
+            told = str(path).encode("utf-8", "backslashreplace").decode()
+            raise IntegrityError(f"the name of {told} is no UTF-8", hint="rename it, or take it out") from None
+        except OSError as error:
+            raise IntegrityError(f"{path} cannot be read: {error.strerror}", hint="look at its permissions") from None
     return found
 
 
@@ -201,31 +192,9 @@ def _made_by(manager: Manager, state: ModelState) -> Event:
     wanted = EventFilter(model=state.record.name, actions=TURNS)
     (event,) = next(manager.registry.event_pages(wanted, limit=1), (None,))
     if event is None or event.of_kind("model")[0].digest != state.root:
+        if manager.registry.model(state.record.name).generation != state.generation.number:
+            raise ConflictError(f"{state.record.name} was changed meanwhile", hint="run it again")
         raise IntegrityError(
             f"the audit trail does not name the state of {state.record.name}", hint="run `patchmgr audit verify`"
         )
     return event
-
-
-def _part(envelope: Envelope, file: Path, name: str) -> Mapping[str, Any]:
-    """The model or the event of a statement, with its number."""
-    found, number = envelope.statement.predicate.get(name), {"model": "generation", "event": "sequence"}[name]
-    text = {"model": "name", "event": "sha256"}[name]
-    if isinstance(found, dict) and type(found.get(number)) is int and isinstance(found.get(text), str):
-        return found
-    raise FormatError(f"{file} does not name its {name}", hint="`patchmgr attest MODEL -o FILE` writes one that does")
-
-
-def _root(envelope: Envelope, file: Path) -> str:
-    for thing in envelope.statement.subject:
-        if isinstance(root := thing["digest"].get(ROOT_KEY), str):
-            return root
-    raise FormatError(f"{file} names no state", hint="`patchmgr attest MODEL -o FILE` writes one that does")
-
-
-def _files(envelope: Envelope, file: Path) -> Mapping[str, str]:
-    found = {thing["name"]: thing["digest"]["sha256"] for thing in envelope.statement.subject
-             if "sha256" in thing["digest"]}  # fmt: skip
-    if not found:
-        raise FormatError(f"{file} names no file of the state", hint="`patchmgr attest MODEL -o FILE` writes one")
-    return found

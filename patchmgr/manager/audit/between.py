@@ -63,14 +63,17 @@ def changes_between(
     """
     check_range(since, until)
     begin, end = begin_of(since) if since else None, end_of(until) if until else None
+    now: dict[str, PastState | None] = {}
     before: dict[str, PastState | None] = {}
     after: dict[str, PastState | None] = {}
-    for page in event_pages(manager, EventFilter(model=model, actions=TURNS, before=end)):
-        for event in page:
+    for page in event_pages(manager, EventFilter(model=model, actions=TURNS)):
+        for event in page:  # the order is that of the chain, for a clock may have been set back
             for thing in event.of_kind("model"):
-                after[thing.name] = advanced(after.get(thing.name), thing.name, until or "", event)
+                now[thing.name] = advanced(now.get(thing.name), thing.name, until or "", event)
                 if begin is not None and event.time < begin:
-                    before[thing.name] = after[thing.name]
+                    before[thing.name] = now[thing.name]
+                if end is None or event.time < end:
+                    after[thing.name] = now[thing.name]
     changed = (ModelChange(name, before.get(name), after[name]) for name in sorted(after))
     models = tuple(change for change in changed if _root(change.before) != _root(change.after))
     return Between(models, event_pages(manager, EventFilter(model=model, since=begin, before=end)))

@@ -6,12 +6,15 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from patchmgr.errors import IntegrityError
+from patchmgr.errors import BusyError, IntegrityError, NotFoundError
 from patchmgr.manager.audit.past import MOVES, REMOVED
-from patchmgr_registry import Event, EventFilter
+from patchmgr_registry import Event, EventFilter, ForgottenError, Reference
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
+
+_MOST_TRIES = 20
+"""Looks at the trail and the models, where somebody changes a model between the one and the other."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Carrier:
 
 
 def carriers(manager: Manager, reference: str, *, past: bool = False) -> tuple[Carrier, ...]:
-    """Who carries a package.
+    """Who carries a package, or carried one that was forgotten since.
 
     Args:
         manager: the registry.
@@ -36,25 +39,45 @@ def carriers(manager: Manager, reference: str, *, past: bool = False) -> tuple[C
         past: also who carries it no more.
 
     Raises:
-        NotFoundError: there is no such package.
+        NotFoundError: there is no such package, and never was one.
         IntegrityError: the trail and the models contradict each other.
+        BusyError: they are changed too often to be compared.
     """
+    package, digests = _named(manager, reference)
+    for _ in range(_MOST_TRIES):
+        head = manager.registry.event_head()
+        found = _spans(manager, package, digests)
+        current = {(span.model, span.digest) for span in found if span.until is None}
+        carrying = {(model, digest) for digest in digests for model in manager.registry.applied_to(digest)}
+        if current == carrying:
+            return tuple(span for span in found if past or span.until is None)
+        if manager.registry.event_head() == head:  # nobody changed a model between the two looks
+            model, _digest = min(current ^ carrying)
+            raise IntegrityError(
+                f"the trail and the registry say different things of {model} and {reference}",
+                hint="run `patchmgr audit verify` and `patchmgr fsck`",
+            )
+    raise BusyError("models are changed faster than the trail is read", hint="run it again")
+
+
+def _named(manager: Manager, reference: str) -> tuple[str, Collection[str]]:
+    """What the events call a version or all versions of a package, and the digests; of forgotten ones too."""
     if "@" in reference or ":" in reference:
-        version = manager.registry.version(reference)
-        package, digests = version.reference, {version.digest}
-    else:
-        package = reference
-        digests = {version.digest for version in manager.registry.summaries(reference)}
-    found = _spans(manager, package, digests)
-    current = {(span.model, span.digest) for span in found if span.until is None}
-    carrying = {(model, digest) for digest in digests for model in manager.registry.applied_to(digest)}
-    if current != carrying:
-        model, _digest = min(current ^ carrying)
-        raise IntegrityError(
-            f"the trail and the registry say different things of {model} and {reference}",
-            hint="run `patchmgr audit verify` and `patchmgr fsck`",
-        )
-    return tuple(span for span in found if past or span.until is None)
+        wanted = Reference.parse(reference)
+        try:
+            version = manager.registry.version(wanted)
+            return version.reference, {version.digest}
+        except ForgottenError as error:
+            if wanted.number is None and wanted.digest is None:  # a tag, and forgotten versions have none
+                raise
+            return error.record.reference, {error.record.digest}
+    forgotten = {record.digest for record in manager.registry.forgotten() if record.package == reference}
+    try:
+        return reference, forgotten | {version.digest for version in manager.registry.summaries(reference)}
+    except NotFoundError:
+        if not forgotten:
+            raise
+        return reference, forgotten
 
 
 def _spans(manager: Manager, package: str, digests: Collection[str]) -> list[Carrier]:

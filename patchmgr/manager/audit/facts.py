@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from patchmgr.errors import NotFoundError
+from patchmgr.errors import NotFoundError, UsageError
 from patchmgr.manager.audit.carriers import Carrier, carriers
 from patchmgr.manager.search import search
-from patchmgr_registry import Event, EventFilter, VersionRecord
+from patchmgr_registry import Event, EventFilter, ForgottenError, VersionRecord
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
@@ -66,12 +66,13 @@ def find_facts(manager: Manager, text: str, *, limit: int = 20) -> Facts:
         limit: how many edits at most.
 
     Raises:
-        NotFoundError: there is no such version, or no edit holds the words.
+        NotFoundError: it names no version, and no edit holds the words.
+        ForgottenError: that version was erased.
         UsageError: there is no word in the text.
         IntegrityError: the trail and the models contradict each other.
     """
-    if "@" in text and " " not in text:
-        version = manager.registry.version(text)
+    version, unknown = _named(manager, text)
+    if version is not None:
         requests = manager.registry.edits(version.digest, limit=limit + 1)
         origin = _origin(manager, version)
         found = [Fact(origin, position, request) for position, request in enumerate(requests)]
@@ -79,10 +80,23 @@ def find_facts(manager: Manager, text: str, *, limit: int = 20) -> Facts:
         return Facts(tuple(found[:limit]), len(found) > limit)
     hits = search(manager, text, limit=limit)
     if not hits.edits:
-        raise NotFoundError(f"no edit holds the words {text!r}", hint="fewer words find more; so does `patchmgr blame`")
+        told = f"no edit holds the words {text!r}{unknown}"
+        raise NotFoundError(told, hint="fewer words find more; so does `patchmgr blame`")
     origins = {hit.digest: hit for hit in hits.edits}
     known = {digest: _origin(manager, _version(manager, digest)) for digest in origins}
     return Facts(tuple(Fact(known[hit.digest], hit.position, hit.request) for hit in hits.edits), hits.more)
+
+
+def _named(manager: Manager, text: str) -> tuple[VersionRecord | None, str]:
+    """The version that a text with an ``@`` names; None, with the reason, where it may be words, such as an address."""
+    if "@" not in text or " " in text:
+        return None, ""
+    try:
+        return manager.registry.version(text), ""
+    except ForgottenError:
+        raise
+    except (NotFoundError, UsageError) as error:
+        return None, f", and {error.message}"
 
 
 def _version(manager: Manager, digest: str) -> VersionRecord:

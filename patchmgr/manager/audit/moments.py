@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 from patchmgr.errors import UsageError
 from patchmgr_registry import timestamp
 
-_DAY = timedelta(days=1)
+_FORM = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"(?:T[0-9]{2}(?P<minute>:[0-9]{2}(?P<second>:[0-9]{2}(?P<fraction>\.[0-9]{1,6})?)?)?(?:Z|[+-][0-9]{2}:[0-9]{2})?)?"
+)
+"""A day, or a moment; ISO 8601 has more forms, and how much those mean is not always plain."""
+_STAMP_LENGTH = len("2026-01-02T00:00:00.000000Z")
 
 
 def begin_of(text: str) -> str:
@@ -19,7 +25,7 @@ def begin_of(text: str) -> str:
     Raises:
         UsageError: it is no date and no moment.
     """
-    return timestamp(_parsed(text)[0])
+    return _stamp(_parsed(text)[0])
 
 
 def end_of(text: str) -> str:
@@ -33,7 +39,7 @@ def end_of(text: str) -> str:
     """
     begin, length = _parsed(text)
     try:
-        return timestamp(begin + length)
+        return _stamp(begin + length)
     except OverflowError:
         raise _unreadable(text) from None
 
@@ -45,18 +51,27 @@ def check_range(since: str | None, until: str | None) -> None:
 
 
 def _parsed(text: str) -> tuple[datetime, timedelta]:
+    """The moment at which a text begins, and how long it lasts."""
+    form = _FORM.fullmatch(text)
+    if form is None:
+        raise _unreadable(text)
     try:
         found = datetime.fromisoformat(text)
         begin = (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise _unreadable(text) from None
-    clock = text[10:]
-    if not clock:
-        return begin, _DAY
-    if "." in clock or "," in clock:
+    if "T" not in text:
+        return begin, timedelta(days=1)
+    if form["fraction"]:
         return begin, timedelta(microseconds=1)
-    n_colons = clock.partition("+")[0].partition("-")[0].count(":")
-    return begin, (timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1))[min(n_colons, 2)]
+    if form["second"]:
+        return begin, timedelta(seconds=1)
+    return begin, timedelta(minutes=1) if form["minute"] else timedelta(hours=1)
+
+
+def _stamp(moment: datetime) -> str:
+    """As the registry writes it; a year before 1000 with its zeros, so that texts are in the order of time."""
+    return timestamp(moment).rjust(_STAMP_LENGTH, "0")
 
 
 def _unreadable(text: str) -> UsageError:

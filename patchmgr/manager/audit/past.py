@@ -58,19 +58,19 @@ def state_at(manager: Manager, model: str, when: str) -> PastState:
         NotFoundError: there never was such a model, or it was not there then.
         IntegrityError: an event cannot be read.
     """
-    bound, found, first = end_of(when), None, None
+    bound, now, found, first, was_there = end_of(when), None, None, None, False
     for page in event_pages(manager, EventFilter(model=model, actions=TURNS)):
         for event in page:
-            first = first or event
-            if event.time < bound:
-                found = advanced(found, model, when, event)
+            first, now = first or event, advanced(now, model, when, event)
+            if event.time < bound:  # also behind a later one, where a clock was set back
+                found, was_there = now, True
             elif found is not None and found.until is None:
                 found = replace(found, until=event)
-    if found is None:
-        if first is not None and first.time >= bound:
-            raise NotFoundError(f"{model} was not there on {when}: it was added at {first.time}", hint="ask for later")
+    if found is not None:
+        return found
+    if was_there or first is None:
         raise NotFoundError(f"{model} was not there on {when}: it had been removed", hint="ask for earlier")
-    return found
+    raise NotFoundError(f"{model} was not there on {when}: it was added at {first.time}", hint="ask for later")
 
 
 def advanced(before: PastState | None, model: str, when: str, event: Event) -> PastState | None:

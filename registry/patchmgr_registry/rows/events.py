@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 from sqlalchemy.exc import OperationalError
 
-from patchmgr.errors import IntegrityError
+from patchmgr.errors import IntegrityError, UsageError
 from patchmgr_registry.errors import UnreadableEventError
 from patchmgr_registry.event_filter import EventFilter
 from patchmgr_registry.events import Anchor, Event, EventObject, Origin
@@ -18,6 +18,8 @@ from patchmgr_registry.schema import event_head, events
 
 _LISTS = ("command", "objects", "scores")
 """Columns that hold canonical JSON."""
+_LONGEST_NAME = 1000
+"""Characters. Models, packages and editors have shorter ones, and SQLite takes no pattern beyond 50,000 bytes."""
 _BLOCK = 500
 """Rows that are read at once."""
 
@@ -122,6 +124,10 @@ def append_event(
 def _conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
     """A first sieve, by the text of the canonical JSON; the database may let through more than it should."""
     found: list[ColumnElement[bool]] = []
+    for name in (wanted.model, wanted.package):
+        if name is not None and len(name) > _LONGEST_NAME:
+            told = f"no model and no package has a name of {len(name)} characters"
+            raise UsageError(told, hint="see `patchmgr model list` and `patchmgr list`")
     if wanted.model is not None:
         text = to_text({"kind": "model", "name": wanted.model}).removeprefix("{")
         found.append(events.c.objects.contains(text, autoescape=True))

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 
 import pytest
 
+from checkpoints import make_checkpoint
 from manager.audit.conftest import NOBODY
 from patchmgr.canonical import canonical_json
-from patchmgr.errors import FormatError, IntegrityError
-from patchmgr.manager.audit.attest import PREDICATE, check_folder, check_model, file_digests
+from patchmgr.errors import ConflictError, FormatError, IntegrityError
+from patchmgr.manager.audit import attest as attest_module
+from patchmgr.manager.audit.attest import check_folder, check_model, file_digests
+from patchmgr.manager.audit.attestation import PREDICATE
+from patchmgr.manager.manager import Manager
 
 
 @pytest.fixture
@@ -89,8 +94,99 @@ def test_a_forged_statement_is_refused(attestation, served, ana, tmp_path):
         other.write_text(json.dumps(value))
         with pytest.raises(IntegrityError, match=told):
             check_folder(other, served, ana)
-    for part in ("model", "event"):
-        other.write_text(json.dumps({**statement, "predicate": {**statement["predicate"], part: []}}))
-        if part == "model":
-            with pytest.raises(FormatError, match="does not name its model"):
-                check_folder(other, served, NOBODY)
+    plain = {**statement, "predicate": {**statement["predicate"]}}
+    event, (state, first, *rest) = plain["predicate"]["event"], plain["subject"]
+    for part, value, told in (
+        ("model", [], "does not name its model"),
+        ("model", {"name": "prod", "generation": -1}, "does not name its model"),
+        ("event", [], "does not name its event"),
+        ("event", {**event, "sequence": -3}, "does not name its event"),
+        ("event", {**event, "sequence": 0}, "does not name its event"),
+        ("event", {**event, "sha256": "zzz"}, "does not name its event"),
+    ):
+        other.write_text(json.dumps({**plain, "predicate": {**plain["predicate"], part: value}}))
+        with pytest.raises(FormatError, match=told):
+            check_folder(other, served, NOBODY)
+    for subject, told in (
+        ([first, *rest], "names no state"),
+        ([state, state, first, *rest], "names no state"),
+        ([state], "names no file"),
+        ([state, first, *rest, first], "no digest, or two"),
+        ([state, {**first, "digest": {"sha256": 5}}, *rest], "no digest, or two"),
+        ([state, {**first, "digest": {"sha256": "a link"}}, *rest], "no digest, or two"),
+    ):
+        other.write_text(json.dumps({**plain, "subject": subject}))
+        with pytest.raises(FormatError, match=told):
+            check_folder(other, served, NOBODY)
+
+
+def test_an_event_that_the_trail_has_not_is_refused(manager, tmp_path):
+    statement, other = manager.audit.attest("prod"), tmp_path / "other.json"
+    event = statement["predicate"]["event"]
+    for fields, told in (({"sequence": 10_000}, "was removed"), ({"sha256": "0" * 64}, "is not as it was noted")):
+        statement["predicate"]["event"] = {**event, **fields}
+        other.write_bytes(canonical_json(statement))
+        with pytest.raises(IntegrityError, match=told):
+            check_model(manager, other, "prod", NOBODY)
+
+
+@pytest.fixture
+def odd(manager, tmp_path):
+    """A model whose base's folder a test may put things into."""
+    folder = tmp_path / "odd"
+    make_checkpoint(folder, seed=7)
+    manager.add_model("odd", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("to", ["elsewhere", "nowhere"])
+def test_a_link_to_no_file_is_never_as_approved(manager, odd, tmp_path, to):
+    (tmp_path / "elsewhere").mkdir()
+    file, link = tmp_path / "odd.json", odd / "code"
+    statement = manager.audit.attest("odd")
+    file.write_bytes(canonical_json(statement))
+    assert check_folder(file, odd, NOBODY).model == "odd"
+    link.symlink_to(tmp_path / to)
+    with pytest.raises(IntegrityError, match="code is a link to no file"):
+        manager.audit.attest("odd")
+    with pytest.raises(IntegrityError, match="code was not approved"):
+        check_folder(file, odd, NOBODY)
+    link.unlink()
+    link.write_bytes(b"a file")
+    file.write_bytes(canonical_json(manager.audit.attest("odd")))
+    link.unlink()
+    link.symlink_to(tmp_path / to)
+    with pytest.raises(IntegrityError, match="code is another"):
+        check_folder(file, odd, NOBODY)
+
+
+def test_a_file_that_nobody_can_name_or_read_is_told(manager, odd, tmp_path, monkeypatch):
+    file = tmp_path / "odd.json"
+    file.write_bytes(canonical_json(manager.audit.attest("odd")))
+    strange = odd / os.fsdecode(b"\xff.bin")
+    strange.touch()
+    for act in (lambda: manager.audit.attest("odd"), lambda: check_folder(file, odd, NOBODY)):
+        with pytest.raises(IntegrityError, match=r"\\udcff.bin is no UTF-8"):
+            act()
+    strange.unlink()
+
+    def refused(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(attest_module, "sha256_file", refused)  # a test may run as root, who may read everything
+    with pytest.raises(IntegrityError, match=r"config.json cannot be read: Permission denied"):
+        check_folder(file, odd, NOBODY)
+
+
+def test_a_model_that_is_changed_meanwhile_is_not_called_broken(manager, monkeypatch):
+    read = attest_module.read_state
+
+    def overtaken(*asked):
+        state = read(*asked)
+        with Manager.open() as other:
+            other.rollback("prod")
+        return state
+
+    monkeypatch.setattr(attest_module, "read_state", overtaken)
+    with pytest.raises(ConflictError, match="prod was changed meanwhile"):
+        manager.audit.attest("prod")

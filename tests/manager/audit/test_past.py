@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from checkpoints import file_digests
+from checkpoints import file_digests, make_checkpoint, make_package
 from manager.audit.conftest import N_CHANGES, day
 from patchmgr.errors import ConflictError, IntegrityError, NotFoundError, UsageError
+from patchmgr.manager.manager import Manager
+from patchmgr_registry import transaction
 
 
 def test_the_state_of_every_past_date_is_rebuilt_byte_for_byte(manager, history, tmp_path):
@@ -37,6 +39,34 @@ def test_moments_within_a_day_count(manager, history):
     assert manager.audit.at("prod", f"{day(3)}T12:00").state_root == history.roots[3]
     assert manager.audit.at("prod", f"{day(3)}T13:00+01:00").state_root == history.roots[3]
     assert manager.audit.at("prod", f"{day(3)}T12:59+01:00").state_root == history.roots[2]
+
+
+def test_a_clock_that_was_set_back_breaks_nothing(tmp_path, monkeypatch):
+    """The order of the chain counts: the last event that is not later than the moment."""
+    base = make_checkpoint(tmp_path / "base")
+    make_package(tmp_path / "p", base, name="p")
+
+    def at(text):
+        monkeypatch.setattr(transaction, "timestamp", lambda *_: f"2026-03-{text}T00:00:00.000000Z")
+
+    with Manager.open(tmp_path / "home") as manager:
+        at("05")
+        manager.add_model("tiny", str(base))
+        at("03")
+        manager.apply("tiny", [str(tmp_path / "p")])
+        at("07")
+        manager.revert("tiny", ["p"])
+        for day_of_month, generation, until in (("03", 1, 2), ("04", 1, 2), ("06", 1, 2), ("07", 2, None)):
+            past = manager.audit.at("tiny", f"2026-03-{day_of_month}")
+            ended = None if past.until is None else int(past.until.of_kind("generation")[0].name)
+            assert (past.generation, ended) == (generation, until), day_of_month
+        with pytest.raises(NotFoundError, match="it was added at 2026-03-05"):
+            manager.audit.at("tiny", "2026-03-02")
+        (change,) = manager.audit.changes(until="2026-03-04").models
+        assert (change.before, [thing.name for thing in change.added]) == (None, ["p@v1"])
+        (change,) = manager.audit.changes(since="2026-03-04").models
+        assert [thing.name for thing in change.removed] == ["p@v1"]
+        assert manager.audit.changes(since="2026-03-04", until="2026-03-06").models == ()
 
 
 def test_what_cannot_be_asked_is_refused(manager, tmp_path):
@@ -74,45 +104,3 @@ def test_changes_between_two_dates_are_those_of_the_stacks(manager, history):
     assert manager.audit.changes(until="2020-01-01").models == ()
     with pytest.raises(UsageError, match="comes before"):
         manager.audit.changes(since=day(9), until=day(2))
-
-
-def test_who_carries_a_package_is_told_since_the_change_that_put_it_in(manager, history):
-    for name in ("p1", "p2", "p3"):
-        reference, spans, start = f"{name}@v1", [], None
-        for number, stack in enumerate(history.stacks):
-            if reference in stack and start is None:
-                start = number
-            elif reference not in stack and start is not None:
-                spans.append((day(start), day(number)))
-                start = None
-        told = manager.audit.carriers(name, past=True)
-        ended = [(one.since.time[:10], one.until.time[:10]) for one in told if one.until]
-        assert ended == spans
-        assert [one.since.time[:10] for one in told if one.until is None] == ([] if start is None else [day(start)])
-        assert manager.audit.carriers(reference) == tuple(one for one in told if one.until is None)
-    manager.remove_model("prod")
-    assert manager.audit.carriers("p1") == manager.audit.carriers("p2") == manager.audit.carriers("p3") == ()
-    with pytest.raises(NotFoundError, match="no package"):
-        manager.audit.carriers("p9")
-
-
-def test_a_registry_that_contradicts_its_trail_is_not_believed(manager):
-    carried = next(name for name in ("p1", "p2", "p3") if manager.audit.carriers(name))
-    with manager.registry.begin() as tx:
-        tx.set_current("prod", 0)
-        tx.commit()
-    with pytest.raises(IntegrityError, match="say different things of prod"):
-        manager.audit.carriers(carried)
-
-
-def test_a_fact_is_traced_to_its_version_event_and_models(manager, history):
-    found = manager.audit.fact("town 1")
-    (fact,) = found.facts
-    assert (fact.origin.version.reference, fact.request.target_new) == ("p1@v1", "Nowhere")
-    assert fact.origin.event.action == "import"
-    assert fact.origin.event.concerns("package", "p1@v1")
-    assert fact.origin.carriers == manager.audit.carriers("p1")
-    assert manager.audit.fact("p1@v1").facts == found.facts
-    assert manager.audit.fact("town", limit=2).more
-    with pytest.raises(NotFoundError, match="no edit holds the words"):
-        manager.audit.fact("atlantis")
