@@ -13,6 +13,7 @@ from patchmgr.methods.parameters import PresetParameters
 from patchmgr_retrieve.parameters import MARKS
 
 RouterForm = Literal["embedding", "cross", "two-stage"]
+Negatives = Literal["likeliest", "pairs"]
 
 
 class SeracParameters(MethodParameters):
@@ -33,7 +34,7 @@ class SeracTraining(PresetParameters):
     """Parameters of training an editor."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
-        {"published": {"learning_rate": 1e-5, "batch": 10, "accumulation": 10, "pooling": "cls"}}
+        {"published": {"learning_rate": 1e-5, "batch": 10, "accumulation": 10, "pooling": "cls", "negatives": "pairs"}}
     )
 
     preset: Literal["published"] | None = Field(
@@ -72,6 +73,11 @@ class SeracTraining(PresetParameters):
         le=1,
         description="how often the question in scope is a portability probe, of requests that have some; 0: leave them "
         "out, where answering needs knowledge that no wording gives away",
+    )
+    negatives: Negatives = Field(
+        default="likeliest",
+        description="what the embedding form learns to keep apart: each question and the likeliest entry of the batch "
+        "that it does not belong to, or the drawn pairs alone",
     )
     hard_share: float = Field(default=0.5, ge=0, le=1, description="share of batches with hard negatives")
     hard_neighbours: int = Field(default=100, ge=1, description="nearest prompts that hard negatives come from")

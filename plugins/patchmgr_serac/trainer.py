@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
-from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -26,14 +24,13 @@ from patchmgr_memory.encoder import Encoder, encoder_folder
 from patchmgr_serac import calibration, counterfactual
 from patchmgr_serac.calibration import Questions, questions_of
 from patchmgr_serac.drawing import Drawing, Pair, hard_negatives
-from patchmgr_serac.equations import balanced_bce, log_in_scope, log_in_scope_of_logits, squared_distance
 from patchmgr_serac.facts import Facts, facts_of
 from patchmgr_serac.networks import Networks, begin
 from patchmgr_serac.parameters import SeracTraining
+from patchmgr_serac.router_loss import router_loss
 from patchmgr_serac.validation import validate
 from patchmgr_serac.write import asked
 
-_Item = TypeVar("_Item")
 _CLIP = 100.0
 """Longest gradient, as published."""
 _CROSS_ENTRIES = 20
@@ -130,7 +127,7 @@ class _Run:
 
     def _loss(self, pairs: Sequence[Pair]) -> Float[Tensor, ""]:
         parameters, networks = self.parameters, self.networks
-        loss = parameters.router_weight * router_loss(networks, pairs)
+        loss = router_loss(networks, pairs, self.drawing.known, parameters.negatives) * parameters.router_weight
         if networks.answering is None:
             return loss
         right = [(asked(parameters.template, pair.fact.entry, pair.question), pair.answer) for pair in pairs]
@@ -142,26 +139,3 @@ class _Run:
         found = validate(self.networks, self.validation, self.questions, self.parameters)
         self.context.report(step, found.figures)
         return {part: found.rank(part) for part in self._parts()}
-
-
-def router_loss(networks: Networks, pairs: Sequence[Pair]) -> Float[Tensor, ""]:
-    """Balanced BCE of each form that the router has, added up."""
-    entries, questions = [pair.fact.entry for pair in pairs], [pair.question for pair in pairs]
-    losses = []
-    if networks.encoder is not None:
-        encoder = networks.encoder
-        inside = torch.tensor([pair.answer is not None for pair in pairs], device=next(encoder.parameters()).device)
-        sides, asked_of = _once(entries), _once(questions)
-        memory = encoder(encoder.reading.entries(list(sides)))[[sides[entry] for entry in entries]]
-        queries = encoder(encoder.reading.queries(list(asked_of)))[[asked_of[question] for question in questions]]
-        losses.append(balanced_bce(*log_in_scope(squared_distance(queries, memory)), inside))
-    if networks.cross is not None:
-        logits = networks.cross(networks.cross.reading.pairs(entries, questions))
-        inside = torch.tensor([pair.answer is not None for pair in pairs], device=logits.device)
-        losses.append(balanced_bce(*log_in_scope_of_logits(logits), inside))
-    return torch.stack(losses).sum()
-
-
-def _once(items: Sequence[_Item]) -> dict[_Item, int]:
-    """Each different item with its place among them."""
-    return dict(zip(dict.fromkeys(items), count(), strict=False))

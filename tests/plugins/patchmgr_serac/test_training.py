@@ -13,7 +13,7 @@ from patchmgr.testing.snapshot import snapshot
 from patchmgr_serac import SeracTrainer
 from patchmgr_serac.counterfactual import loss
 from patchmgr_serac.networks import Networks, begin, derived_rate
-from patchmgr_serac.trainer import router_loss
+from patchmgr_serac.router_loss import router_loss
 from trainings import ResumedTraining
 
 SHORT = {"steps": 8, "validate_every": 2, "router": "two-stage", "patience": 8}
@@ -103,7 +103,8 @@ def test_one_update_is_one_step_of_adam_on_the_weighted_losses(base, encoder_at,
             asked = [
                 (f"{pair.fact.prompt} {pair.fact.label} {pair.question}", pair.answer) for pair in pairs if pair.answer
             ]
-            total = total + (1.0 * router_loss(networks, pairs) + 0.1 * loss(networks.answering, asked)) / 2
+            routing = router_loss(networks, pairs, drawing.known, "likeliest")
+            total = total + (1.0 * routing + 0.1 * loss(networks.answering, asked)) / 2
     tensors = networks.tensors()
     gradients = dict(zip(tensors, torch.autograd.grad(total, tensors.values(), allow_unused=True), strict=True))
     norm = torch.stack([g.square().sum() for g in gradients.values() if g is not None]).sum().sqrt()
