@@ -23,11 +23,14 @@ from patchmgr_registry import EventObject, GenerationRecord, seconds_since
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
     from patchmgr_registry import Transaction
+    from patchmgr_registry.blobs import Blob
 
 KEEP = 3
 """Generations of each model that stay by default: the current one and the two before it."""
 YOUNG_BLOB_S = 24 * 3600.0
 """A blob without a version may be on its way in; after this it is rubbish."""
+_BLOBS_AT_ONCE = 50
+"""Taken out under one lock: a bucket takes some hundredths of a second for each, and writers wait ten seconds."""
 
 
 @dataclass(frozen=True)
@@ -147,16 +150,30 @@ def _freed_bytes(generations: Iterable[GenerationRecord]) -> int:
 
 
 def _clear_blobs(manager: Manager, *, dry_run: bool) -> tuple[int, int]:
-    """Under the registry's lock, so that no version can come to need a blob while it goes."""
-    blobs, count, size_bytes = manager.registry.blobs, 0, 0
+    """How many go, and their bytes. They are listed while others write: that takes long where they lie in a bucket."""
+    needed = manager.registry.blob_digests()
+    going = [
+        blob
+        for blob in manager.registry.blobs.listing()
+        if blob.sha256 not in needed and time.time() - blob.stored > YOUNG_BLOB_S
+    ]
+    if not dry_run:
+        going = [
+            blob
+            for first in range(0, len(going), _BLOBS_AT_ONCE)
+            for blob in _remove(manager, going[first : first + _BLOBS_AT_ONCE])
+        ]
+    return len(going), sum(blob.size_bytes for blob in going)
+
+
+def _remove(manager: Manager, blobs: Sequence[Blob]) -> list[Blob]:
+    """Under the registry's lock, so that no version can come to need a blob while it goes; those that went."""
     with manager.registry.begin() as tx:
         needed = tx.blob_digests()
-        for blob in blobs.listing():
-            if blob.sha256 not in needed and time.time() - blob.stored > YOUNG_BLOB_S:
-                count, size_bytes = count + 1, size_bytes + blob.size_bytes
-                if not dry_run:
-                    blobs.remove(blob.sha256)
-        if count and not dry_run:
-            tx.record_event(manager.origin, "gc", objects=[EventObject("blobs", str(count))])
+        going = [blob for blob in blobs if blob.sha256 not in needed]
+        for blob in going:
+            manager.registry.blobs.remove(blob.sha256)
+        if going:
+            tx.record_event(manager.origin, "gc", objects=[EventObject("blobs", str(len(going)))])
             tx.commit()
-    return count, size_bytes
+    return going

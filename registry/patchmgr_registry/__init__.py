@@ -8,7 +8,7 @@ from __future__ import annotations
 from patchmgr_registry.blobs import BlobStore, FolderBlobs
 from patchmgr_registry.chain import ChainProblem, verify_chain
 from patchmgr_registry.clock import seconds_since, timestamp
-from patchmgr_registry.errors import ForgottenError, NewerRegistryError, NumberTakenError
+from patchmgr_registry.errors import ForgottenError, GivenUpError, NewerRegistryError, NumberTakenError
 from patchmgr_registry.event_filter import EventFilter
 from patchmgr_registry.events import Anchor, Event, EventObject, Origin
 from patchmgr_registry.found import FoundEdit, FoundMessage
@@ -54,6 +54,7 @@ __all__ = [
     "FoundEdit",
     "FoundMessage",
     "GenerationRecord",
+    "GivenUpError",
     "ModelRecord",
     "NewerRegistryError",
     "NumberTakenError",

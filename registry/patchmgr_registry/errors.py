@@ -8,6 +8,8 @@
     │   └── ForgottenError         1   a version whose texts and payload were erased
     ├── ConflictError
     │   └── NumberTakenError       4   that version of the package or editor exists already
+    ├── BusyError
+    │   └── GivenUpError           7   a generation that another process gave up, or finished, meanwhile
     └── IntegrityError
         └── UnreadableEventError   6   a row of events that cannot be an event
 """
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from patchmgr.errors import ConflictError, IntegrityError, NotFoundError, PatchmgrError
+from patchmgr.errors import BusyError, ConflictError, IntegrityError, NotFoundError, PatchmgrError
 
 if TYPE_CHECKING:
     from patchmgr_registry.records import ForgottenRecord
@@ -53,6 +55,18 @@ class NumberTakenError(ConflictError):
         self.number = number
         self.digest = digest
         self.next_number = next_number
+
+
+class GivenUpError(BusyError):
+    """A generation is not being written any more: another process took its writer for dead, or finished it."""
+
+    kind = "given-up"
+
+    def __init__(self, model: str, number: int, status: str) -> None:
+        super().__init__(
+            f"generation {number} of {model} is {status}: another process gave it up or finished it",
+            hint="run the command again",
+        )
 
 
 class UnreadableEventError(IntegrityError):

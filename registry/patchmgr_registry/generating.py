@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from patchmgr.errors import BusyError, ConflictError
 from patchmgr_registry.clock import seconds_since, timestamp
-from patchmgr_registry.owner import SILENT_AFTER_S, Owner, host_name
+from patchmgr_registry.owner import SILENT_AFTER_S, Owner
 from patchmgr_registry.reads import Reads
 from patchmgr_registry.records import Action, GenerationRecord
 from patchmgr_registry.rows import generations
@@ -52,13 +52,13 @@ class GenerationWrites(Reads):
         )
 
     def heartbeat(self, model: str, number: int) -> None:
-        """Show that this process still writes the generation; BusyError when somebody gave it up meanwhile."""
+        """Show that this process still writes the generation; GivenUpError when somebody gave it up meanwhile."""
         generations.update_pending(self._connection, model, number, heartbeat=timestamp())
 
     def finish_generation(
         self, model: str, number: int, *, state_root: str, folder: str | None, tensors: Mapping[str, str]
     ) -> GenerationRecord:
-        """Make a pending generation ready; BusyError when somebody gave it up meanwhile."""
+        """Make a pending generation ready; GivenUpError when somebody gave it up meanwhile."""
         generations.update_pending(
             self._connection,
             model,
@@ -72,7 +72,7 @@ class GenerationWrites(Reads):
         return self.generation(model, number)
 
     def fail_generation(self, model: str, number: int) -> None:
-        """Give a pending generation up; BusyError when it is not pending any more."""
+        """Give a pending generation up; GivenUpError when it is not pending any more."""
         generations.update_pending(self._connection, model, number, status="failed", folder=None)
 
     def set_current(self, model: str, number: int) -> None:
@@ -142,8 +142,8 @@ class GenerationWrites(Reads):
 
 
 def _hint(generation: GenerationRecord) -> str:
-    """What to do about a writer; one on another host can only be judged by its last sign of life."""
-    if generation.owner.host == host_name():
+    """What to do about a writer; one elsewhere can only be judged by its last sign of life."""
+    if generation.owner.is_here:
         return "wait for it, or end that process"
     age = seconds_since(generation.heartbeat)
     if age < -SILENT_AFTER_S:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from checkpoints import EDITABLE, make_checkpoint, make_package
+from patchmgr.canonical import sha256_hex
 from patchmgr.manager import gc
 from patchmgr.manager.manager import Manager
+from patchmgr_registry import EditorRecord, FileRecord, timestamp
 
 
 @pytest.fixture
@@ -59,3 +62,25 @@ def test_a_model_that_is_removed_meanwhile_is_passed_over(manager, monkeypatch):
 
     monkeypatch.setattr(gc, "_unneeded", list_and_remove)
     assert manager.gc("tiny", keep=1).generations == ()
+
+
+def test_blobs_are_listed_while_others_write_and_go_unless_they_came_to_be_needed(manager, monkeypatch):
+    blobs, late = manager.registry.blobs, b"needed in a moment"
+    for data in (late, *(f"rubbish {number}".encode() for number in range(5))):
+        os.utime(blobs.path(blobs.put_bytes(data)), (0, 0))
+    listed = type(blobs).listing
+
+    def list_and_be_overtaken(store):
+        yield from list(listed(store))
+        with manager.registry.begin() as tx:  # busy, if gc held the lock
+            files = (FileRecord("networks/a", sha256_hex(late), len(late)),)
+            tx.add_editor(EditorRecord("late", 1, "e" * 64, "serac", timestamp(), len(late), "{}", files))
+            tx.commit()
+
+    monkeypatch.setattr(type(blobs), "listing", list_and_be_overtaken)
+    monkeypatch.setattr(gc, "_BLOBS_AT_ONCE", 2)
+    cleared = manager.gc()
+    monkeypatch.undo()
+    assert (cleared.n_blobs, sha256_hex(late) in blobs) == (5, True)
+    counts = [thing.name for event in manager.registry.events() for thing in event.objects if thing.kind == "blobs"]
+    assert sorted(counts) == ["1", "2", "2"]

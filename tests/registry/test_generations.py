@@ -11,6 +11,7 @@ import pytest
 from patchmgr.errors import BusyError, ConflictError, NotFoundError
 from patchmgr_registry import Owner, timestamp
 from patchmgr_registry import generating as generating_module
+from patchmgr_registry import owner as owner_module
 from patchmgr_registry.owner import host_name
 
 ROOT = "1" * 64
@@ -42,7 +43,7 @@ def _finish(registry, number, tensors=None):
 def _ended_owner() -> Owner:
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     child.wait()
-    return Owner(pid=child.pid, host=host_name(), started="boot:1")
+    return Owner(pid=child.pid, host=host_name(), started=Owner.current().started)
 
 
 @pytest.fixture
@@ -169,6 +170,41 @@ def test_removing_a_model_takes_its_generations_along(registry, packages):
     assert len(registry.versions("fact-fixes")) == 2
 
 
+def started_with(**changed: str) -> str:
+    """When and where this process started, with a part of it changed."""
+    boot, namespace, tick = (Owner.current().started or "").split(":")
+    parts = {"boot": boot, "namespace": namespace, "tick": tick, **changed}
+    return f"{parts['boot']}:{parts['namespace']}:{parts['tick']}"
+
+
+@pytest.mark.parametrize("changed", [{"boot": "another"}, {"namespace": "1"}], ids=["machine", "container"])
+def test_an_owner_in_another_place_of_the_same_name_is_judged_by_its_heartbeat(changed):
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    child.wait()
+    for pid in (child.pid, Owner.current().pid):
+        elsewhere = Owner(pid, host_name(), started_with(**changed))
+        assert not elsewhere.is_here
+        assert elsewhere.is_alive(timestamp()), "its pid says nothing here"
+        assert not elsewhere.is_alive("2020-01-01T00:00:00.000000Z")
+
+
+def test_an_owner_that_an_older_patchmgr_noted_is_asked_by_its_pid():
+    boot, _, tick = (Owner.current().started or "").split(":")
+    mine = Owner(Owner.current().pid, host_name(), f"{boot}:{tick}")
+    assert mine.is_here
+    assert mine.is_alive("2020-01-01T00:00:00.000000Z")
+    assert not Owner(mine.pid, mine.host, f"{boot}:1").is_alive(timestamp())
+
+
+def test_a_pid_of_another_count_than_that_of_proc_is_not_looked_up(monkeypatch):
+    """As in a namespace of pids of its own that sees the ``/proc`` of the one above."""
+    mine, there = Owner.current(), started_with(namespace="7")
+    monkeypatch.setattr(owner_module.os, "readlink", lambda place: "1" if str(place) == "/proc/self" else "pid:[7]")
+    assert Owner(mine.pid, mine.host).is_alive(timestamp())
+    assert Owner.current().started == there
+    assert Owner(mine.pid, mine.host, started_with(tick="1")).is_alive(timestamp()), "that line of /proc is another's"
+
+
 def _wait(pipe) -> None:
     pipe.recv()
 
@@ -181,7 +217,9 @@ def test_an_owner_is_alive_as_long_as_that_very_process():
     now = timestamp()
     assert Owner.current().is_alive(now)
     assert Owner(child.pid, host_name()).is_alive(now)
-    assert not Owner(child.pid, host_name(), started="boot:1").is_alive(now), "the pid was given to another process"
+    assert not Owner(child.pid, host_name(), started=started_with(tick="1")).is_alive(now), (
+        "the pid was given to another"
+    )
     ours.send(None)
     child.join()
     assert not Owner(child.pid, host_name()).is_alive(now)

@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
-from patchmgr.errors import BusyError, NotFoundError
+from patchmgr.errors import NotFoundError
+from patchmgr_registry.errors import GivenUpError
 from patchmgr_registry.owner import Owner
 from patchmgr_registry.records import BaseKey, GenerationRecord
 from patchmgr_registry.rows.bases import model_id, read_model
@@ -154,11 +155,7 @@ def update_pending(connection: Connection, model: str, number: int, **values: ob
     pending = (generations.c.number == number) & (generations.c.status == "pending")
     change = update(generations).where(generations.c.model_id == model_id(connection, model), pending)
     if not connection.execute(change.values(**values)).rowcount:
-        status = read_generation(connection, model, number).status
-        raise BusyError(
-            f"generation {number} of {model} is {status}: another process gave it up or finished it",
-            hint="run the command again",
-        )
+        raise GivenUpError(model, number, read_generation(connection, model, number).status)
 
 
 def insert_tensors(connection: Connection, model: str, number: int, tensors: Mapping[str, str]) -> None:
