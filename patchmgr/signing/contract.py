@@ -49,7 +49,7 @@ class TrustedKey:
         """As that of a :class:`Signer`."""
         if self.kind == "key":
             return sha256_hex(self.pem)
-        return sha256_hex(base64.b64decode(b"".join(self.pem.splitlines()[1:-1])))
+        return sha256_hex(base64.b64decode(b"".join(self.pem.splitlines()[1:-1]), validate=True))
 
     def __str__(self) -> str:
         return f"{self.kind} sha256:{self.fingerprint}"

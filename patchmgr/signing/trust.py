@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -11,10 +14,12 @@ from patchmgr.errors import ConflictError, IntegrityError, NotFoundError
 from patchmgr.signing.contract import TrustedKey
 
 _SUFFIX = ".pem"
-_KINDS: Mapping[bytes, Literal["key", "certificate"]] = {
-    b"-----BEGIN PUBLIC KEY-----": "key",
-    b"-----BEGIN CERTIFICATE-----": "certificate",
-}
+_KINDS: Mapping[bytes, Literal["key", "certificate"]] = {b"PUBLIC KEY": "key", b"CERTIFICATE": "certificate"}
+_BLOCK = re.compile(rb"-----BEGIN (?P<label>[A-Z ]+)-----\n(?P<body>(?:[^-\s]{1,64}\n)+)-----END (?P=label)-----\n?")
+"""One block of PEM, as :func:`store_trusted` gets it, and nothing beside it."""
+_MOST_BYTES = 1024 * 1024
+_SEQUENCE, _LONG = 0x30, 0x80
+"""The first byte of a key or certificate in DER, and what marks a length of several bytes (X.690, 8.1)."""
 
 
 def trusted_keys(folder: Path) -> tuple[TrustedKey, ...]:
@@ -71,10 +76,25 @@ def drop_trusted(folder: Path, name: str) -> None:
 def _read(path: Path) -> TrustedKey:
     hint = "remove it, and `patchmgr trust add` the key again"
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
     except OSError as error:  # a folder, or a file that may not be read
         raise IntegrityError(f"{path} is no trusted key ({error.strerror})", hint=hint) from None
-    for begin, kind in _KINDS.items():
-        if data.startswith(begin):
-            return TrustedKey(path.name.removesuffix(_SUFFIX), kind, data)
-    raise IntegrityError(f"{path} is no trusted key", hint=hint)
+    block = _BLOCK.fullmatch(data)
+    kind = _KINDS.get(block["label"]) if block else None
+    if block is None or kind is None or not _is_der(block["body"]):
+        raise IntegrityError(f"{path} is no trusted key", hint=hint)
+    return TrustedKey(path.name.removesuffix(_SUFFIX), kind, data)
+
+
+def _is_der(body: bytes) -> bool:
+    """Whether the lines of a block are base64 of one DER sequence with as many bytes as it says."""
+    try:
+        der = base64.b64decode(body.replace(b"\n", b""), validate=True)
+    except binascii.Error:
+        return False
+    if len(der) < 2 or der[0] != _SEQUENCE:
+        return False
+    n_digits = der[1] - _LONG if der[1] > _LONG else 0  # a length from 128 on has this many bytes of its own
+    length = int.from_bytes(der[2 : 2 + n_digits], "big") if n_digits else der[1]
+    return len(der) == 2 + n_digits + length

@@ -68,7 +68,11 @@ def test_a_model_that_is_changed_meanwhile_contradicts_nothing(manager, history,
 
     turns = iter([lambda other: other.apply("prod", [f"{name}@v1"]), lambda other: other.revert("prod", [name])])
     monkeypatch.setattr(carriers_module, "_MOST_TRIES", 2)
-    overtaken(monkeypatch, lambda other: next(turns)(other), 2)
+
+    def turn(other):
+        next(turns)(other)
+
+    overtaken(monkeypatch, turn, 2)
     with pytest.raises(BusyError, match="faster than the trail is read"):
         manager.audit.carriers(name)
 
