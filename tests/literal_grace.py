@@ -1,8 +1,10 @@
-"""GRACE's codebook as algorithm 1 of arXiv:2211.11031 says it, replayed slowly in float64 with plain Python."""
+"""GRACE as algorithm 1 of arXiv:2211.11031 says it: rules in float64 with plain Python, a value by whole passes."""
 
 from __future__ import annotations
 
 import math
+
+import torch
 
 
 def distance(a, b):
@@ -56,3 +58,28 @@ def claims(cells, query):
     apart = [distance(query, cell["key"]) for cell in cells]
     near = min(range(len(cells)), key=lambda number: apart[number])
     return near if apart[near] <= cells[near]["radius"] else None
+
+
+def trained_value(model, module, members, start, *, steps, rate, stop_loss):
+    """A cell's value after torch.optim.Adam on its members, one whole pass for each; ``members``: (prompt, answer)."""
+    value = torch.nn.Parameter(start.clone())
+    optimiser = torch.optim.Adam([value], lr=rate)
+    for _ in range(steps):
+        losses = []
+        for prompt, answer in members:
+            last = len(prompt) - 1
+
+            def exchange(_module, _inputs, output, end=last):
+                return torch.cat([output[:, :end], value.reshape(1, 1, -1), output[:, end + 1 :]], dim=1)
+
+            handle = module.register_forward_hook(exchange)
+            logits = model(input_ids=torch.tensor([[*prompt, *answer]])).logits[0, len(prompt) - 1 : -1]
+            handle.remove()
+            losses.append(torch.nn.functional.cross_entropy(logits, torch.tensor(answer)))
+        loss = torch.stack(losses).mean()
+        if loss.item() < stop_loss:
+            break
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return value.detach()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import torch
+
 
 def stirs(A, change):
     """‖A(x)(W' − W)‖₂ of each token; A is (tokens, d_in), change (d_out, d_in), both nested lists."""
@@ -43,3 +45,46 @@ def descended(change, gradient, mask, rate, limit):
     """Δ ← clamp(Δ − η M ⊙ ∇), flat lists."""
     stepped = [c - rate * g * m for c, g, m in zip(change, gradient, mask, strict=True)]
     return [max(-limit, min(limit, value)) for value in stepped]
+
+
+def trained_shard(model, name, edits, irrelevant, mask, margins, *, steps, rate, optimiser, limit, n_drawn, seed, stop):
+    """A shard after steps on W' = W + Δ, each edit by itself, whole passes with the whole changed matrix.
+
+    ``name`` is that of W, here (d_in, d_out) as GPT-2 has it; an edit is a list of (prompt, answer) in tokens, and
+    ``irrelevant`` a list of A(x), whose every token may be a last one.
+    """
+    change, (alpha, beta, gamma) = torch.nn.Parameter(torch.zeros(mask.shape)), margins
+    generator = torch.Generator().manual_seed(seed)
+    module, W = model.get_submodule(name.rpartition(".")[0]), model.get_parameter(name).detach()
+
+    def above_zero(values):
+        return values[values > 0].mean() if (values > 0).any() else values.sum() * 0
+
+    for rows in edits:
+        adam = torch.optim.Adam([change], lr=rate)
+        for _ in range(steps):
+            drawn = torch.randint(len(irrelevant), (n_drawn,), generator=generator).tolist()
+            losses, loud = [], []
+            for prompt, answer in rows:
+                seen = []
+                handle = module.register_forward_pre_hook(lambda _module, inputs, seen=seen: seen.append(inputs[0]))
+                ids = torch.tensor([[*prompt, *answer]])
+                logits = torch.func.functional_call(model, {name: W + change.T}, (ids,)).logits[0, len(prompt) - 1 : -1]
+                handle.remove()
+                losses.append(torch.nn.functional.cross_entropy(logits, torch.tensor(answer)))
+                loud.append((change @ seen[0][0, len(prompt) - 1]).norm())
+            quiet = torch.cat([(irrelevant[index] @ change.T).norm(dim=1) for index in drawn])
+            said, loud = torch.stack(losses).mean(), torch.stack(loud)
+            apart = above_zero(quiet - alpha) + above_zero(beta - loud)
+            apart = apart + above_zero(gamma - (loud[:, None] - quiet[None]))
+            if said.item() < stop and apart.item() == 0:
+                break
+            (gradient,) = torch.autograd.grad(said + apart, [change])
+            with torch.no_grad():
+                if optimiser == "adam":
+                    change.grad = gradient * mask
+                    adam.step()
+                else:
+                    change -= rate * gradient * mask
+                change.clamp_(-limit, limit)
+    return change.detach()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from patchmgr.errors import FormatError
@@ -28,6 +29,15 @@ class Codebook:
     keys: Mapping[str, Float[Tensor, " width"]]
     """Of every entry, by id."""
     cells: tuple[Cell, ...]
+
+
+class _Settings(BaseModel):
+    """What ``memory.json`` says of a codebook; who fills its cells may say more."""
+
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+    layer: Annotated[int, Field(ge=0)]
+    radius: Annotated[float, Field(gt=0)]
 
 
 def codebook_arrays(cells: Sequence[Cell], entries: Sequence[str]) -> Mapping[str, Any]:
@@ -50,15 +60,19 @@ def read_codebook(bundle: MemoryBundle) -> Codebook:
     """
     reference = bundle.reference
     try:
-        settings = bundle.config.settings
-        layer, radius = int(settings["layer"]), float(settings["radius"])
-        arrays = bundle.arrays(CODEBOOK)
+        settings = _Settings.model_validate(dict(bundle.config.settings))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        said = f"the setting {'.'.join(map(str, first['loc']))} of its codebook does not fit ({first['msg']})"
+        raise FormatError(f"{reference}: {said}", hint="do not use it") from None
+    arrays = bundle.arrays(CODEBOOK)
+    try:
         keys, values, radii, of_entry = (arrays[name] for name in ("keys", "values", "radii", "cell_of_entry"))
-    except (KeyError, TypeError, ValueError) as error:
+    except KeyError as error:
         raise FormatError(f"{reference}: its memory lacks {error}", hint="do not use it") from None
     own = bundle.keys
     members: dict[int, list[int]] = {}
-    for place, cell in enumerate(of_entry.tolist()):
+    for place, cell in enumerate(of_entry.reshape(-1).tolist()):
         members.setdefault(cell, []).append(place)
     whole = own is not None and keys.ndim == values.ndim == 2 and radii.ndim == of_entry.ndim == 1
     if (
@@ -69,6 +83,7 @@ def read_codebook(bundle: MemoryBundle) -> Codebook:
         or len(of_entry) != len(bundle.entries)
         or set(members) != set(range(len(keys)))
         or not all(np.isfinite(array).all() for array in (keys, values, radii, own))
+        or (radii < 0).any()
     ):
         raise FormatError(f"{reference}: its codebook does not fit its entries", hint="do not use it")
     names = [entry.id for entry in bundle.entries]
@@ -82,4 +97,9 @@ def read_codebook(bundle: MemoryBundle) -> Codebook:
         )
         for number in range(len(keys))
     )
-    return Codebook(layer, radius, {name: torch.from_numpy(key) for name, key in zip(names, own, strict=True)}, cells)
+    return Codebook(
+        settings.layer,
+        settings.radius,
+        {name: torch.from_numpy(key) for name, key in zip(names, own, strict=True)},
+        cells,
+    )

@@ -6,6 +6,7 @@ else as it is, and nothing has to be installed to answer with a package.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -87,8 +88,9 @@ def form_of(bundle: MemoryBundle) -> tuple[tuple[int, ...], int, float]:
         scale = float(settings["scale"])
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{bundle.reference}: its memory lacks {error}", hint="do not use it") from None
-    if rank < 1 or not layers:
-        raise FormatError(f"{bundle.reference}: its blocks have rank {rank} in {len(layers)} layers")
+    if rank < 1 or not layers or not 0 < scale < math.inf:
+        said = f"its blocks have rank {rank} and scale {scale} in {len(layers)} layers"
+        raise FormatError(f"{bundle.reference}: {said}", hint="do not use it")
     return layers, rank, scale
 
 

@@ -6,16 +6,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from patchmgr.methods.contract import MethodParameters
 from patchmgr.methods.parameters import Layers
+from patchmgr_grace.parameters import CodebookParameters
 
 
-class MeloParameters(MethodParameters):
+class MeloParameters(CodebookParameters):
     """Parameters of MELO."""
 
-    layer: int | None = Field(
-        default=None, ge=0, description="block whose MLP input is the key, from 0; none: four fifths of the way up"
-    )
     layers: Annotated[Layers, Field(min_length=1)] | None = Field(
         default=None,
         description="blocks whose down-projections get LoRA blocks, such as 4-5; none: layer and the two above it",
@@ -30,15 +27,6 @@ class MeloParameters(MethodParameters):
         default=None,
         gt=0,
         description="of what a block adds, published alpha / r = 1; none: as in the version before, or 1",
-    )
-    radius: float | None = Field(
-        default=None, gt=0, description="of a new cluster; none: radius_share of a typical distance"
-    )
-    radius_share: float = Field(
-        default=0.3,
-        gt=0,
-        le=1,
-        description="radius as a share of the median distance between keys of unrelated texts, where none is given",
     )
     steps: int = Field(default=50, ge=1, le=10000, description="of Adam for a block, at most")
     learning_rate: float = Field(default=1e-2, gt=0, description="of Adam")
