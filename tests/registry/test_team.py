@@ -154,6 +154,19 @@ def test_a_role_that_owns_nothing_can_work_and_cannot_switch_the_triggers_off(
             connection.exec_driver_sql(statement)
     assert run("audit", "verify").code == 0
     worker.dispose()
+
+    digest = run("show", "one", "--json").json["digest"]
+    assert run("revert", "prod", "one").code == 0
+    refused = run("forget", "one@v1", "--reason", "asked for")
+    assert refused.code == 1
+    assert "erased, but not scrubbed" in refused.err
+    monkeypatch.setenv("PATCHMGR_DATABASE_URL", postgresql_server.url(database))
+    with engine.connect() as connection:
+        before = connection.exec_driver_sql("SELECT pg_relation_filenode('edits')").scalar()
+    again = run("forget", f"sha256:{digest}", "--reason", "asked for")
+    assert again.code == 0, again
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT pg_relation_filenode('edits')").scalar() != before
     with engine.begin() as connection:
         connection.exec_driver_sql(f"DROP OWNED BY {role}")
         connection.exec_driver_sql(f"DROP ROLE {role}")
