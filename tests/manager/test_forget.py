@@ -241,7 +241,7 @@ def test_a_second_call_finishes_what_a_kill_left(root, monkeypatch):
         manager.forget("secret", reason=REASON)
     assert {"unlink", "rmdir", "replace", "commit", "scrub"} <= set(all_of_it)
     n_steps = len(all_of_it)
-    for step in sorted({*range(8), *range(8, n_steps, 6), *range(n_steps - 3, n_steps)}):
+    for step in sorted({*range(8), *range(8, n_steps, 9), *range(n_steps - 3, n_steps)}):
         shutil.rmtree(home)
         shutil.copytree(kept, home, symlinks=True)
         with Manager.open(home) as manager:
