@@ -174,24 +174,31 @@ def _data(order: TrainOrder) -> TrainingData:
 
 @contextlib.contextmanager
 def _checkpoints(folder: Path, *, restart: bool) -> Iterator[None]:
-    """The folder for as long as the block lasts, one process at a time; it goes when the block ends well."""
+    """The folder for as long as the block lasts, one process at a time; it and its lock go when the block ends well."""
     from filelock import FileLock, Timeout
 
     with storing("the checkpoints of the training"):
         folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(f"{folder}.lock", timeout=0)
+    path = folder.with_name(f"{folder.name}.lock")
+    lock = FileLock(path, timeout=0)
+    gate = FileLock(folder.with_name(".lock"))  # without it, one could lock a file that another has just unlinked
     try:
-        lock.acquire()
+        with gate:
+            lock.acquire()
     except Timeout:
         raise BusyError("the same training is running already", hint="wait for it, or stop it") from None
     try:
         if restart:
             shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(exist_ok=True)
+        with storing("the checkpoints of the training"):
+            folder.mkdir(exist_ok=True)
         yield
         shutil.rmtree(folder, ignore_errors=True)
     finally:
-        lock.release()
+        with gate:
+            lock.release()
+            if not folder.exists():
+                path.unlink(missing_ok=True)
 
 
 def _manifest(manager: Manager, order: TrainOrder, task: _Task, trained: TrainedDraft) -> EditorManifest:
