@@ -123,7 +123,7 @@ class Checkpoints:
 
     def _numbered(self) -> list[tuple[Path, str, int]]:
         """The folders of checkpoints and best states, with what each is of and its step."""
-        names = [(path, _NUMBERED.fullmatch(path.name)) for path in self.folder.iterdir() if path.is_dir()]
+        names = [(path, _NUMBERED.fullmatch(path.name)) for path in self.folder.glob("*") if path.is_dir()]
         return [(path, found["what"], int(found["step"])) for path, found in names if found is not None]
 
     def _replace(self, folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from patchmgr.methods.architecture import Architecture, Projection
@@ -62,18 +62,25 @@ class Base:
         """Logits at the places that are read: of the base, or of the model that the edits of each group leave."""
         if factors is None:
             return logits_at(self.loaded.model, self.architecture.head, asked.batch)
-        with changed(self.sites, factors, asked.groups):
+        with changed(self.sites, factors, asked.n_rows):
             return logits_at(self.loaded.model, self.architecture.head, asked.batch)
 
     def _asked(self, by_group: Sequence[Sequence[Answered]], *, whole: bool) -> Asked:
         rows = self.rows([each for own in by_group for each in own])
+        n_rows = tuple(len(own) for own in by_group)
+        group = [number for number, own in enumerate(n_rows) for _ in range(own)]
         said = [row.places for row in rows]
         if whole:
             rows = [replace(row, places=tuple(range(len(row.ids))), targets=row.ids) for row in rows]
         device = self.loaded.model.device
-        groups = torch.tensor([number for number, own in enumerate(by_group) for _ in own], device=device)
+        groups = [number for number, row in zip(group, rows, strict=True) for _ in row.places]
         answer = [place in own for row, own in zip(rows, said, strict=True) for place in row.places]
-        return Asked(batched(self.loaded.model, rows), groups, torch.tensor(answer, device=device))
+        return Asked(
+            batched(self.loaded.model, rows),
+            n_rows,
+            torch.tensor(groups, device=device),
+            torch.tensor(answer, device=device),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,10 +88,18 @@ class Asked:
     """Rows of a batch, and whose they are."""
 
     batch: Batch
-    groups: Tensor
-    """(rows,): the group that each row belongs to."""
-    answer: Tensor
-    """(places,): whether an answer is said there."""
+    n_rows: Sequence[int]
+    """Of each group; those of the first come first."""
+    groups: Int[Tensor, " places"]
+    """The group that a place belongs to."""
+    answer: Bool[Tensor, " places"]
+    """Whether an answer is said there."""
+
+    @property
+    def weights(self) -> Float[Tensor, " places"]:
+        """Of each place in the mean over a group's rows of the mean over a row's places."""
+        rows = torch.tensor(self.n_rows, dtype=self.batch.weights.dtype, device=self.groups.device)
+        return self.batch.weights * self.batch.n_examples / rows[self.groups]
 
 
 _WHOLE = "{}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +14,8 @@ Answered = tuple[str, str]
 """A prompt, and the answer behind it."""
 _OTHERS = 5
 """Prompts of other requests that validate one without locality probes."""
+_DRAWS = 1000
+"""Of a group, before there is said to be nothing unrelated."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,16 @@ class Drawing:
         return len({request.text for request in self.requests})
 
     def group(self, number: int) -> Group:
-        """The group of that number, counted from 0: each edit asked in its own words and once in others."""
+        """The group of that number, counted from 0: each edit asked in its own words and once in others.
+
+        Raises:
+            RequestError: the data hold nothing that is unrelated to so many edits.
+        """
         rng = random.Random(f"{self.seed} {number}")
+        drawn = (self._drawn(rng) for _ in range(_DRAWS))
+        return _with_unrelated(drawn, self.edits, what="the training data")
+
+    def _drawn(self, rng: random.Random) -> Group:
         chosen: dict[str, EditRequest] = {}
         while len(chosen) < min(self.edits, self.n_prompts):
             request = rng.choice(self.requests)
@@ -73,8 +83,17 @@ def others(requests: Sequence[EditRequest], scope: set[str]) -> list[Answered]:
 
 
 def whole_groups(requests: Sequence[EditRequest], edits: int, n_edits: int) -> list[Group]:
-    """Groups for a validation: the first requests of different prompts, asked everything that is known of them."""
-    first = list({request.text: request for request in reversed(requests)}.values())[::-1][:n_edits]
+    """Groups for a validation: the first requests of different prompts, asked everything that is known of them.
+
+    Args:
+        requests: what to make groups of.
+        edits: of a group.
+        n_edits: of all groups, at most; one group is made in any case.
+
+    Raises:
+        RequestError: the data hold nothing that is unrelated to so many edits.
+    """
+    first = list({request.text: request for request in reversed(requests)}.values())[::-1][: max(n_edits, edits)]
     groups = []
     for start in range(0, len(first) - edits + 1, edits):
         own = first[start : start + edits]
@@ -90,11 +109,23 @@ def whole_groups(requests: Sequence[EditRequest], edits: int, n_edits: int) -> l
                 ),
             )
         )
+    _with_unrelated(groups, edits, what="the validation data")
     return groups
 
 
+def _with_unrelated(groups: Iterable[Group], edits: int, *, what: str) -> Group:
+    """The first group of which there is something unrelated to ask."""
+    found = next((group for group in groups if group.unrelated), None)
+    if found is None:
+        raise RequestError(
+            f"{what} has nothing that is unrelated to edits={edits}: every prompt rephrases one that is edited",
+            hint="give requests of other subjects or locality probes, or make fewer edits together",
+        )
+    return found
+
+
 def check_data(requests: Sequence[EditRequest], edits: int, *, what: str) -> None:
-    """Make sure that there is enough for a group and something unrelated.
+    """Make sure that there are prompts enough for a group and one more.
 
     Raises:
         RequestError: there are too few prompts.

@@ -9,8 +9,10 @@ Absent tokens are rows of zeros, which change nothing.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
+
+from patchmgr_ultraedit.equations import worth_factors
 
 EPSILON = 1e-7
 """Added to a spread, as published."""
@@ -57,22 +59,23 @@ def ridged(
     """Factors (D, A) of MALMEN's ΔW = DᵀU(UᵀU + λI)⁻¹, with rows d_t = −α (u_t·ũ_t) δ̃_t of D and u_t of U.
 
     d_t is how far MEND's change for the one token would move its output; ΔW is the least change, by λ, that moves
-    every output so far. A = (UUᵀ + λI)⁻¹U, whose system is as large as there are tokens, in float64.
+    every output so far. A = U(UᵀU + λI)⁻¹ = (UUᵀ + λI)⁻¹U, whose system is as large as u is wide or as there are
+    tokens, whichever is less, in float64.
     """
     D = -alpha * (u * u_tilde).sum(-1, keepdim=True) * delta_tilde
-    wide = u.double()
-    gram = wide @ wide.mT + lambda_.double() * torch.eye(u.shape[1], dtype=torch.float64, device=u.device)
-    A: Tensor = torch.linalg.solve(gram, wide)
+    U = u.double()
+    many = U.shape[1] > U.shape[2]
+    gram = U.mT @ U if many else U @ U.mT
+    damped = gram + lambda_.double() * torch.eye(gram.shape[-1], dtype=torch.float64, device=u.device)
+    A: Tensor = torch.linalg.solve(damped, U.mT).mT if many else torch.linalg.solve(damped, U)
     return D, A.to(u.dtype)
 
 
 def moved(
-    x: Float[Tensor, "rows places d_in"],
-    D: Float[Tensor, "rows tokens d_out"],
-    A: Float[Tensor, "rows tokens d_in"],
-) -> Float[Tensor, "rows places d_out"]:
-    """ΔW x for the change of each row's group, never made as a matrix."""
-    return x @ A.mT @ D
+    x: Float[Tensor, "places d_in"], D: Float[Tensor, "tokens d_out"], A: Float[Tensor, "tokens d_in"]
+) -> Float[Tensor, "places d_out"]:
+    """ΔW x for the change of a group; ΔW is made as a matrix only where its factors are larger."""
+    return x @ A.mT @ D if worth_factors(A, D) else x @ (A.mT @ D)
 
 
 def present(u: Float[Tensor, "*tokens d_in"], delta: Float[Tensor, "*tokens d_out"]) -> Bool[Tensor, "*tokens"]:
@@ -86,5 +89,25 @@ def divergence(
     weights: Float[Tensor, " places"],
 ) -> Float[Tensor, ""]:
     """Σ w · KL(before ‖ after) of logits: the loss that keeps what is unrelated, eq. 3."""
+    return (weights * divergences(before, after)).sum()
+
+
+def divergences(
+    before: Float[Tensor, "places vocabulary"], after: Float[Tensor, "places vocabulary"]
+) -> Float[Tensor, " places"]:
+    """KL(before ‖ after) at each place."""
     p, q = before.log_softmax(-1), after.log_softmax(-1)
-    return (weights * (p.exp() * (p - q)).sum(-1)).sum()
+    return (p.exp() * (p - q)).sum(-1)
+
+
+def means_of_groups(
+    values: Num[Tensor, " places"] | Bool[Tensor, " places"],
+    weights: Num[Tensor, " places"] | Bool[Tensor, " places"],
+    groups: Int[Tensor, " places"],
+) -> Float[Tensor, " present"]:
+    """The weighted mean of each group of which there is a place with a weight, float64."""
+    n = int(groups.max()) + 1 if len(groups) else 0
+    total = torch.zeros(n, 2, dtype=torch.float64, device=groups.device)
+    total = total.index_add(0, groups, torch.stack([values * weights, weights], -1).double())
+    present = total[total[:, 1] > 0]
+    return present[:, 0] / present[:, 1]

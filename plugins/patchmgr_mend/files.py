@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from patchmgr.canonical import canonical_json
-from patchmgr.durable import store_file
+from patchmgr.durable import store_file, storing
 from patchmgr.errors import BaseMismatchError, FormatError
 from patchmgr.methods.architecture import Projection
 from patchmgr_mend.network import Networks, Site
@@ -40,9 +40,10 @@ def save(networks: Networks, folder: Path, *, state_root: str, aggregation: Aggr
     Raises:
         StorageError: the disk is full, read-only or failing.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.detach().cpu().contiguous() for name, value in networks.tensors().items()}
-    save_file(tensors, folder / TENSORS)
+    with storing("the editor"):
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, folder / TENSORS)
     record = {
         "format_version": 1,
         "state_root": state_root,

@@ -105,4 +105,6 @@ class MendTraining(PresetParameters):
     steps: int = Field(default=2000, ge=1, description="updates, at most")
     validate_every: int = Field(default=100, ge=1, description="updates between validations, each with a checkpoint")
     patience: int = Field(default=5, ge=1, description="validations without improvement after which it ends")
-    validation_edits: int = Field(default=100, ge=1, description="requests that are validated with, at most")
+    validation_edits: int = Field(
+        default=100, ge=1, description="requests that are validated with, at most; one group of edits always is"
+    )

@@ -38,11 +38,14 @@ def train(model: LoadedModel, data: TrainingData, parameters: MendTraining, cont
 
     Raises:
         MethodError: a layer cannot be edited, or the loss is not a finite number.
-        RequestError: the data lack requests, or one is too long for the model.
+        RequestError: the data lack requests or anything unrelated to them, or one is too long for the model.
         FormatError: what a run before left cannot be read.
     """
     check_data(data.training, parameters.edits, what="the training data")
     check_data(data.validation, parameters.edits, what="the validation data")
+    groups = whole_groups(data.validation, parameters.edits, parameters.validation_edits)
+    drawing = Drawing(data.training, parameters.edits, parameters.unrelated, context.seed)
+    drawing.group(0)  # raises now what would end the first step
     sites = chosen_sites(model, parameters)
     base = Base(model, find_architecture(model.model, encoder_decoder=True), sites)
     with torch.random.fork_rng(devices=[]):
@@ -54,8 +57,6 @@ def train(model: LoadedModel, data: TrainingData, parameters: MendTraining, cont
             ridge=parameters.ridge,
         )
     networks.to(model.model.device)
-    groups = whole_groups(data.validation, parameters.edits, parameters.validation_edits)
-    drawing = Drawing(data.training, parameters.edits, parameters.unrelated, context.seed)
     run = _Run(base, networks, parameters, context, drawing, groups)
     with untouched(model.model), without_gradients_of(model.model):
         steps = run.to_the_end()

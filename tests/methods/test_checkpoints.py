@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import resource
 import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from limits import small_files
 from patchmgr.canonical import canonical_json, sha256_file, sha256_json
 from patchmgr.errors import FormatError, StorageError
 from patchmgr.methods.checkpoints import Best, Checkpoints, Progress
@@ -42,16 +41,6 @@ def written(tmp_path):
     stepped(tensors, optimiser)
     checkpoints.write(PROGRESS, tensors, optimiser)
     return tmp_path
-
-
-@contextlib.contextmanager
-def small_files(limit: int):
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def sealed(folder, state, **tensors):

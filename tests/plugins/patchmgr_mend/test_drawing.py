@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from patchmgr.errors import RequestError
+from patchmgr.request import EditRequest, Probe
 from patchmgr_mend.drawing import Drawing, whole_groups
 
 
@@ -26,3 +30,33 @@ def test_requests_without_probes_are_kept_apart_from_other_requests(data):
     group = Drawing(bare, 1, 3, 0).group(0)
     assert {prompt for prompt, _ in group.unrelated} <= prompts - {prompt for prompt, _ in group.edits}
     assert all(len(group.unrelated) == 5 for group in whole_groups(bare, 1, 3))
+
+
+def test_there_is_a_group_to_validate_with_though_it_is_larger_than_what_is_validated_with(data):
+    (group,) = whole_groups(data.training, 12, 5)
+    assert len(group.edits) == 12
+    assert [len(each.edits) for each in whole_groups(data.training, 2, 5)] == [2, 2]
+
+
+def each_others_rephrasing(**more) -> list[EditRequest]:
+    first, second = "The capital of France is", "The seat of France is"
+    return [
+        EditRequest(prompt=text, target_new="Rome", rephrasings=(again,), **more)
+        for text, again in ((first, second), (second, first))
+    ]
+
+
+def test_data_in_which_nothing_is_unrelated_are_refused():
+    with pytest.raises(RequestError, match="the training data has nothing that is unrelated to edits=1"):
+        Drawing(each_others_rephrasing(), 1, 2, 0).group(0)
+    with pytest.raises(RequestError, match="the validation data has nothing that is unrelated to edits=1"):
+        whole_groups(each_others_rephrasing(), 1, 5)
+    probed = each_others_rephrasing(locality=(Probe(prompt="The tower of Peru is in", target="Lima"),))
+    assert len(Drawing(probed, 1, 2, 0).group(0).unrelated) == 2
+
+
+def test_a_group_of_which_nothing_is_unrelated_is_drawn_again():
+    some = [*each_others_rephrasing(), EditRequest(prompt="The tower of Peru is in", target_new="Lima")]
+    groups = [Drawing(some, 2, 1, 0).group(number) for number in range(20)]
+    assert all(group.unrelated == (("The tower of Peru is in", "Lima"),) * 2 for group in groups)
+    assert {prompt for group in groups for prompt, _ in group.edits} == {request.text for request in some[:2]}

@@ -7,7 +7,17 @@ import torch
 from torch.autograd import gradcheck
 
 from literal_mend import ridge_change, welford
-from patchmgr_mend.equations import divergence, moved, normalised, present, residual_layer, ridged, summed
+from patchmgr_mend.equations import (
+    divergence,
+    divergences,
+    means_of_groups,
+    moved,
+    normalised,
+    present,
+    residual_layer,
+    ridged,
+    summed,
+)
 from patchmgr_mend.network import Network
 
 TOKENS, D_IN, D_OUT, RANK = 5, 6, 4, 3
@@ -70,11 +80,12 @@ def test_a_sum_is_the_sum_of_outer_products():
         assert torch.allclose(D[group].T @ A[group], wanted)
 
 
-def test_malmens_change_solves_the_normal_equations():
-    u, u_tilde, delta = draw(2, TOKENS, D_IN), draw(2, TOKENS, D_IN), draw(2, TOKENS, D_OUT)
+@pytest.mark.parametrize("tokens", [TOKENS, D_IN, 11])
+def test_malmens_change_solves_the_normal_equations(tokens):
+    u, u_tilde, delta = draw(2, tokens, D_IN), draw(2, tokens, D_IN), draw(2, tokens, D_OUT)
     D, A = ridged(u, u_tilde, delta, torch.tensor(0.3).double(), torch.tensor(0.7).double())
     for group in range(2):
-        pairs = [(u[group, t], -0.3 * (u[group, t] @ u_tilde[group, t]) * delta[group, t]) for t in range(TOKENS)]
+        pairs = [(u[group, t], -0.3 * (u[group, t] @ u_tilde[group, t]) * delta[group, t]) for t in range(tokens)]
         assert torch.allclose(D[group].T @ A[group], ridge_change(pairs, 0.7))
 
 
@@ -87,8 +98,9 @@ def test_malmens_change_moves_outputs_so_far_as_mend_moves_each_alone_when_the_r
         assert torch.allclose(D[0].T @ A[0] @ u[0, t], alone)
 
 
-def test_the_ridge_is_learned_by_its_true_gradient():
-    u, u_tilde, delta = draw(1, 3, D_IN), draw(1, 3, D_IN), draw(1, 3, D_OUT)
+@pytest.mark.parametrize("tokens", [3, 8])
+def test_the_ridge_is_learned_by_its_true_gradient(tokens):
+    u, u_tilde, delta = draw(1, tokens, D_IN), draw(1, tokens, D_IN), draw(1, tokens, D_OUT)
     alpha, log_ridge = torch.tensor(0.3).double().requires_grad_(), torch.tensor(0.2).double().requires_grad_()
 
     def change(alpha, log_ridge):
@@ -96,6 +108,14 @@ def test_the_ridge_is_learned_by_its_true_gradient():
         return D[0].T @ A[0]
 
     assert gradcheck(change, (alpha, log_ridge))
+
+
+def test_malmens_system_is_never_larger_than_the_map_is_wide(monkeypatch):
+    sizes, solve = [], torch.linalg.solve
+    monkeypatch.setattr(torch.linalg, "solve", lambda a, b: sizes.append(a.shape[-1]) or solve(a, b))
+    for tokens in (4, 40):
+        ridged(draw(1, tokens, D_IN), draw(1, tokens, D_IN), draw(1, tokens, D_OUT), draw(1)[0], torch.tensor(1.0))
+    assert sizes == [4, D_IN]
 
 
 @pytest.mark.parametrize("how", ["sum", "malmen"])
@@ -118,11 +138,12 @@ def test_a_token_counts_when_both_its_sides_are_not_nothing():
     assert present(u, delta).tolist() == [False, False, True]
 
 
-def test_each_row_is_moved_by_the_change_of_its_own_group():
-    x, D, A = draw(2, 3, D_IN), draw(2, TOKENS, D_OUT), draw(2, TOKENS, D_IN)
-    for row in range(2):
-        for place in range(3):
-            assert torch.allclose(moved(x, D, A)[row, place], D[row].T @ A[row] @ x[row, place])
+@pytest.mark.parametrize("tokens", [2, 3, 20])
+def test_inputs_are_moved_by_the_change_whether_its_factors_or_the_matrix_are_smaller(tokens):
+    x, D, A = draw(3, D_IN), draw(tokens, D_OUT), draw(tokens, D_IN)
+    wanted = sum(torch.outer(D[t], A[t]) for t in range(tokens))
+    for place in range(3):
+        assert torch.allclose(moved(x, D, A)[place], wanted @ x[place])
 
 
 def test_divergence_is_kullback_and_leiblers():
@@ -131,3 +152,11 @@ def test_divergence_is_kullback_and_leiblers():
     wanted = sum(float(weights[i] * p[i, j] * (p[i, j] / q[i, j]).log()) for i in range(2) for j in range(3))
     assert float(divergence(before, after, weights)) == pytest.approx(wanted)
     assert float(divergence(before, before, weights)) == pytest.approx(0, abs=1e-12)
+    assert float(weights @ divergences(before, after)) == pytest.approx(wanted)
+
+
+def test_means_of_groups_are_those_of_each_and_groups_without_weight_are_left_out():
+    values, weights = torch.tensor([1.0, 4.0, 7.0, 9.0]), torch.tensor([1.0, 2.0, 0.0, 5.0])
+    found = means_of_groups(values, weights, torch.tensor([0, 0, 1, 3]))
+    assert found.tolist() == [3.0, 9.0]
+    assert means_of_groups(values > 2, weights > 1, torch.tensor([2, 2, 2, 2])).tolist() == [1.0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -9,11 +10,13 @@ import torch
 from safetensors.torch import load_file
 from torch.func import functional_call
 
-from patchmgr.errors import MethodError, RequestError
+from limits import small_files
+from patchmgr.errors import MethodError, RequestError, StorageError
 from patchmgr.methods.training import TrainingContext, TrainingData
 from patchmgr.testing.snapshot import snapshot
-from patchmgr_mend import MendTrainer
+from patchmgr_mend import MendTrainer, files
 from patchmgr_mend.drawing import Drawing
+from patchmgr_mend.network import Networks, Site
 from tiny_models import ARCHITECTURES, loaded_model
 from trainings import ResumedTraining
 
@@ -84,7 +87,6 @@ def test_the_first_update_has_the_gradient_of_models_whose_weights_are_really_ch
     from patchmgr.methods.architecture import find_architecture
     from patchmgr_keyvalue.forwards import untouched, without_gradients_of
     from patchmgr_mend.asking import Base
-    from patchmgr_mend.network import Networks, Site
     from patchmgr_mend.sites import chosen_sites
     from patchmgr_mend.trainer import _Run
 
@@ -140,6 +142,20 @@ def test_every_architecture_can_be_trained_for(trained, tmp_path, architecture):
         tmp_path, model=loaded_model(architecture), steps=1, validate_every=1, layers="1", batch=1, validation_edits=1
     )
     assert draft.figures["edit_loss"] > 0
+
+
+def test_a_full_disk_is_said(trained, tmp_path):
+    def fill(*_):
+        limit.enter_context(small_files(1000))
+
+    with (
+        contextlib.ExitStack() as limit,
+        pytest.raises(StorageError, match="cannot write a checkpoint: the file would"),
+    ):
+        trained(tmp_path, **{**SHORT, "steps": 2}, report=fill)
+    networks = Networks([Site("h.0", "in_out", 6, 4)], rank=2, edit_rate=1.0, ridge=1.0)
+    with small_files(100), pytest.raises(StorageError, match="cannot write the editor: the file would pass the limit"):
+        files.save(networks, tmp_path / "editor", state_root="0" * 64, aggregation="sum")
 
 
 def test_too_few_requests_are_said(base, data, tmp_path):
