@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from checkpoints import fingerprint_of, make_checkpoint
+from limits import small_files
 from memory_packages import KEYS, make_memory_package, memory_draft
 from patchmgr.base.checkpoint import Checkpoint
 from patchmgr.base.digests import DigestCache
 from patchmgr.base.fingerprint import fingerprint
-from patchmgr.errors import FormatError
+from patchmgr.durable import storing
+from patchmgr.errors import FormatError, StorageError
 from patchmgr.ops.stack import check_base, root_of
 from patchmgr.package.manifest import Manifest
 from patchmgr.package.memory.bundle import bundle_root, read_bundle, write_bundle
@@ -75,7 +77,7 @@ def test_keys_that_do_not_fit_the_entries_are_refused(tmp_path, base):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda data: data.replace(b'"level":"text"', b'"level":"word"'), "level: Input should be"),
+        (lambda data: data.replace(b'"level":"text"', b'"level":"word"'), "level: it should be"),
         (lambda data: data.replace(b'{"', b'{ "', 1), "not in canonical form"),
         (lambda _data: b"{", "is not JSON"),
     ],
@@ -100,3 +102,11 @@ def test_a_manifest_says_memory_when_it_is_one_and_only_then(package):
     fields = package.manifest.model_dump()
     with pytest.raises(ValueError, match="which runtime it needs"):
         Manifest.model_validate({**fields, "memory": None})
+
+
+@pytest.mark.parametrize("name", ["keys.safetensors", "router.safetensors"])
+def test_a_full_disk_is_said(tmp_path, name):
+    large = np.zeros((2, 9999), np.float32)
+    draft = memory_draft(keys=large) if name == "keys.safetensors" else memory_draft(arrays={name: {"w": large}})
+    with pytest.raises(StorageError, match="the file would pass"), small_files(20_000), storing("the new package"):
+        write_bundle(tmp_path, draft)
