@@ -5,18 +5,25 @@ from __future__ import annotations
 import pytest
 import torch
 
+from patchmgr.errors import UsageError
 from patchmgr.live.routed import IGNORED, RoutedModel
 from patchmgr.methods.artefacts import ArtefactStore
 from patchmgr.methods.contract import EditContext
 from patchmgr.methods.runtime import Route, Router
-from patchmgr.methods.tokens import encode_answered
+from patchmgr.methods.tokens import encode_all, encode_answered
 from patchmgr.request import EditRequest
 from patchmgr.testing.method_case import memory_of
 from patchmgr.testing.snapshot import snapshot
 from patchmgr.testing.tiny import tiny_loaded_model
 from patchmgr_grace import Grace
+from patchmgr_grace.bundle import Codebook
+from patchmgr_grace.codebook import Cell
+from patchmgr_grace.memory import GraceMemory
+from patchmgr_inside.place import place_in
+from patchmgr_inside.reading import ends_of
 from patchmgr_melo import Melo
 from patchmgr_wise import Wise
+from tiny_models import ARCHITECTURES, loaded_model
 
 OPTIONS = {"max_new_tokens": 5, "do_sample": False, "pad_token_id": 2}
 EDITS = (
@@ -114,6 +121,39 @@ def test_beams_and_several_answers_a_row_come_back(base, model):
     given = batch(base, TEXTS)
     found = model.generate(**given, **OPTIONS, num_beams=3, num_return_sequences=2)
     assert len(found) == 2 * len(TEXTS)
+
+
+def test_options_that_ask_for_more_than_logits_are_refused_where_a_row_is_claimed(base, model):
+    given = batch(base, TEXTS)
+    for option in ({"output_hidden_states": True}, {"use_cache": True}, {"logits_to_keep": 1}, {"return_dict": False}):
+        (name,) = option
+        with pytest.raises(UsageError, match=f"{name}=.* cannot be had where a memory claims a row"):
+            model(**given, **option)
+    plain = {"use_cache": False, "output_hidden_states": None, "return_dict": True, "logits_to_keep": 0}
+    assert torch.equal(model(**given, **plain).logits[1], model(**given).logits[1])
+    alone = batch(base, [OTHER])
+    assert model(**alone, output_hidden_states=True).hidden_states is not None, "nothing is claimed"
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_grace_acts_at_the_prompts_end_however_the_prompt_is_read(architecture):
+    base, prompt = loaded_model(architecture), EDITS[0].text
+    place = place_in(base.model, 0)
+    (key,) = ends_of(place.model, place.entry, encode_all(base.tokenizer, [prompt]))
+    value = 30 * torch.randn(place.projection.d_out, generator=torch.Generator().manual_seed(0))
+    book = Codebook(0, 0.5, {"a": key}, (Cell(key, 0.5, "Rome", ("a",), value),))
+    memory = GraceMemory(base, book, place, place_in(base.model, 0))
+    model = RoutedModel(base, Router((("kb@v1", memory),)))
+    given = base.tokenizer(prompt, return_tensors="pt")
+    ids = given["input_ids"]
+    said = model.generate(**given, **OPTIONS)
+    here, there = (each(**given).logits[0, -1] for each in (model, base.model))
+    assert not torch.allclose(here, there, atol=0.01), "the value changes what is said"
+    for option in ({"use_cache": False}, {"prefill_chunk_size": 3}, {"cache_implementation": "static"}):
+        assert torch.equal(model.generate(**given, **OPTIONS, **option), said), option
+    labels = torch.where(torch.arange(said.shape[1]) < ids.shape[1], IGNORED, said)
+    logits = model(input_ids=said, labels=labels).logits[0, ids.shape[1] - 1 : -1]
+    assert logits.argmax(dim=-1).tolist() == said[0, ids.shape[1] :].tolist(), "in one pass with the answer behind it"
 
 
 def test_the_model_is_left_as_it_was(base, model):

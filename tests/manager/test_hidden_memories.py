@@ -107,10 +107,12 @@ def test_weights_stay_and_scores_name_the_state_that_applying_gives(manager, met
     assert not any(name.startswith(("transformer.h.5.", "transformer.ln_f")) for name in reads)
 
 
-@pytest.mark.parametrize("method", ["wise"])
-def test_a_folder_answers_alike_in_another_process(manager, method, tmp_path):
-    manager.apply("atlas", [f"kb-{method}@v2"])
-    here = answers(*manager.model("atlas").load(dtype="float32"), PROMPTS)
+def test_a_folder_answers_alike_in_another_process(manager, tmp_path):
+    manager.apply("atlas", ["kb-wise@v3", "kb-grace@v2"])
+    model, tokenizer = manager.model("atlas").load(dtype="float32")
+    answering = [route and route.package for route in model.routes(PROMPTS)]
+    assert answering[:3] == ["kb-grace@v2", "kb-grace@v2", "kb-wise@v3"]
+    here = answers(model, tokenizer, PROMPTS)
     manager.write_out("atlas", [], tmp_path / "out")
     code = (
         "import sys, torch, patchmgr\n"
@@ -168,13 +170,11 @@ def test_another_layer_is_refused_when_a_version_goes_on(manager):
 
 def test_memories_of_texts_and_of_activations_stand_in_one_stack(manager):
     manager.edit("atlas", EditOrder("texts", "retrieve-and-prepend", (FRANCE, GOLD)))
-    manager.apply("atlas", ["texts", "kb-grace@v2", "kb-wise@v3"])
+    manager.apply("atlas", ["texts", "kb-wise@v3", "kb-grace@v2"])
     model, _ = manager.model("atlas").load()
-    routes = model.routes([FRANCE.text, SPAIN.text, GOLD.text])
-    assert [route.package for route in routes][:2] in (
-        ["kb-grace@v2", "kb-wise@v3"], ["kb-wise@v3", "kb-wise@v3"]
-    )  # fmt: skip
-    assert routes[2].package == "kb-wise@v3"
+    other = "The capital city of Peru is"
+    routes = model.routes([FRANCE.text, SPAIN.text, GOLD.text, other])
+    assert [route and route.package for route in routes] == ["kb-grace@v2", "kb-grace@v2", "kb-wise@v3", None]
 
 
 def test_a_folder_whose_weights_are_others_is_refused(manager, tmp_path):
