@@ -13,6 +13,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from checkpoints import ENCODINGS, make_checkpoint, make_package, write_tensors
+from fuzz.backups import backup_seeds, list_seeds, mutate_backup, read_backup, read_list
 from fuzz.databases import database_seeds, read_database
 from fuzz.mutations import Mutation, mutate, mutate_database
 from memory_packages import make_memory_package
@@ -257,5 +258,7 @@ READERS = {
         Reader("editor", _editors, _read_editor),
         Reader("settings", _settings, _read_settings),
         Reader("database", database_seeds, read_database, mutate_database),
+        Reader("backup-list", list_seeds, read_list),
+        Reader("backup", backup_seeds, read_backup, mutate_backup),
     )
 }

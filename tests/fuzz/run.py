@@ -16,8 +16,10 @@ import resource
 import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +35,13 @@ class WroteElsewhereError(BaseException):
     """A file was opened for writing, made, moved or removed outside the folder of the run."""
 
 
-def watch_writing(allowed: Path) -> None:
-    """Refuse, from now on, whatever changes a file outside this folder."""
-    inside = os.path.realpath(allowed)
+def watch_writing(allowed: Path) -> Callable[[], None]:
+    """Refuse, from now on, whatever changes a file outside this folder; the call to end that."""
+    inside, ended = os.path.realpath(allowed), threading.Event()
 
     def refuse(event: str, arguments: tuple[Any, ...]) -> None:
+        if ended.is_set():
+            return
         if event == "open":
             path, mode, flags = arguments
             writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) if flags else bool(mode) and mode[0] in "wax"
@@ -57,10 +61,21 @@ def watch_writing(allowed: Path) -> None:
                     raise WroteElsewhereError(f"{event} {real}")
 
     sys.addaudithook(refuse)
+    return ended.set
 
 
-def bound(folder: Path) -> None:
-    """Bound memory, time of an input, the size of files, and where they are written."""
+def check_beside(root: Path, outer: Path) -> None:
+    """Nothing lies in the folders around that of the run: what libraries write in C is seen here only."""
+    inside = root
+    while inside != outer:
+        found = {path.name for path in inside.parent.iterdir()} - {inside.name}
+        if found:
+            raise WroteElsewhereError(f"{min(found)} in {inside.parent}")
+        inside = inside.parent
+
+
+def bound(folder: Path) -> Callable[[], None]:
+    """Bound memory, time of an input, the size of files, and where they are written; the call to end the last."""
     virtual = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     resource.setrlimit(resource.RLIMIT_AS, (virtual + MORE_MEMORY_BYTES, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 28, resource.RLIM_INFINITY))
@@ -69,7 +84,7 @@ def bound(folder: Path) -> None:
         raise TimeoutError(f"an input took more than {SECONDS} s")
 
     signal.signal(signal.SIGALRM, too_long)
-    watch_writing(folder)
+    return watch_writing(folder)
 
 
 def main() -> int:
@@ -81,10 +96,12 @@ def main() -> int:
     given = parser.parse_args()
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a database syncs often
     with tempfile.TemporaryDirectory(prefix="fuzz-", dir=memory) as name:
-        return _run(given, Path(name))
+        root = Path(name) / "a" / "b" / "c" / "root"
+        root.mkdir(parents=True)
+        return _run(given, root, Path(name))
 
 
-def _run(given: argparse.Namespace, root: Path) -> int:
+def _run(given: argparse.Namespace, root: Path, outer: Path) -> int:
     if given.guided:
         import atheris
 
@@ -106,7 +123,7 @@ def _run(given: argparse.Namespace, root: Path) -> int:
     whole = reader.seeds(seeds)
     for seed in whole:
         reader.read(seed, folder)  # what is whole is read; and everything is imported
-    bound(root)
+    unbound = bound(root)
 
     def feed(data: bytes) -> None:
         signal.alarm(SECONDS)
@@ -118,6 +135,7 @@ def _run(given: argparse.Namespace, root: Path) -> int:
             assert error.message
         finally:
             signal.alarm(0)
+            check_beside(root, outer)
 
     def feed_or_tell(data: bytes) -> None:
         try:
@@ -130,12 +148,15 @@ def _run(given: argparse.Namespace, root: Path) -> int:
                 os._exit(1)
             raise SystemExit(1) from None
 
-    if given.guided:
-        _guided(given, root, whole, reader, feed_or_tell, counts)
-    else:
-        rng = random.Random(given.seed)
-        for _ in range(given.inputs):
-            feed_or_tell(reader.mutation(rng, whole))
+    try:
+        if given.guided:
+            _guided(given, root, whole, reader, feed_or_tell, counts)
+        else:
+            rng = random.Random(given.seed)
+            for _ in range(given.inputs):
+                feed_or_tell(reader.mutation(rng, whole))
+    finally:
+        unbound()
     sys.stdout.write(
         f"{given.reader}: {sum(counts.values())} inputs, {counts['read']} read, {counts['refused']} refused\n"
     )

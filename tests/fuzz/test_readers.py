@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from fuzz.readers import READERS
 from patchmgr.errors import PatchmgrError
 
-INPUTS = {"database": 60}
-"""Where it is not 300: each input is a database that is opened anew."""
+INPUTS = {"database": 60, "backup": 20}
+"""Where it is not 300: each input is a database that is opened anew, or a whole backup that is restored."""
 RUN = Path(__file__).with_name("run.py")
 
 
