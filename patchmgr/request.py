@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from patchmgr.canonical import canonical_json
 from patchmgr.errors import NotFoundError, RequestError
+from patchmgr.reasons import reason_of
 
 SUBJECT_MARK = "{}"
 
@@ -118,9 +119,8 @@ def parse_request(value: Any, *, where: str) -> EditRequest:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
-        reason = first["msg"].removeprefix("Value error, ")
         raise RequestError(
-            f"{where}: {f'field {field!r}: ' if field else ''}{reason}",
+            f"{where}: {f'field {field!r}: ' if field else ''}{reason_of(error)}",
             hint="a request is {prompt, subject, target_new, ...}, see docs/format.md",
         ) from None
 
@@ -157,7 +157,7 @@ def read_requests(path: Path) -> tuple[EditRequest, ...]:
         data = path.read_bytes()
     except OSError as error:
         reason = "there is no" if isinstance(error, FileNotFoundError) else f"cannot read ({error.strerror}) the"
-        raise NotFoundError(f"{reason} edits file {str(path)!r}", hint="give a JSON-lines file to --edits") from None
+        raise NotFoundError(f"{reason} file {str(path)!r}", hint="give a JSON-lines file to --edits") from None
     return parse_requests(data, name=path.name)
 
 

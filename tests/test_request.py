@@ -22,7 +22,7 @@ def lines(*values) -> bytes:
         (b"{not json", "line 2: not JSON"),
         (b"\xff\xfe", "line 2: not JSON"),
         (b"[1]", "line 2: "),
-        ({"prompt": "x"}, "line 2: field 'target_new': Field required"),
+        ({"prompt": "x"}, "line 2: field 'target_new': it is missing"),
         ({**GOOD, "taget": "y"}, "line 2: field 'taget'"),
         ({**GOOD, "target_new": 3}, "line 2: field 'target_new'"),
         ({**GOOD, "target_new": ""}, "line 2: field 'target_new'"),
@@ -43,7 +43,7 @@ def test_an_empty_file_and_a_missing_one(tmp_path):
     (tmp_path / "empty").write_text("\n\n")
     with pytest.raises(RequestError, match="no request in it"):
         read_requests(tmp_path / "empty")
-    with pytest.raises(NotFoundError, match="no edits file"):
+    with pytest.raises(NotFoundError, match="there is no file"):
         read_requests(tmp_path / "absent")
 
 

@@ -13,7 +13,8 @@ from patchmgr.cli.options import JsonOpt, QuietOpt
 from patchmgr.cli.scores import number
 from patchmgr.cli.session import manager
 from patchmgr.durable import store_file
-from patchmgr.errors import GateError, NotFoundError
+from patchmgr.errors import GateError
+from patchmgr.output import check_output
 
 if TYPE_CHECKING:
     from patchmgr.evaluate.harness.compared import Compared, Interval
@@ -56,8 +57,8 @@ def harness(
     """
     from patchmgr.manager.harness import HarnessOrder
 
-    if report is not None and not report.parent.is_dir():
-        raise NotFoundError(f"there is no folder {str(report.parent)!r} for the report", hint="make it first")
+    if report is not None:
+        check_output(report)
     names = tuple(name.strip() for name in tasks.split(",") if name.strip())
     required = tuple(require or ())
     order = HarnessOrder(names, include_path, limit, num_fewshot, batch_size, required, seed, device, dtype)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from patchmgr.durable import store_file, storing
-from patchmgr.errors import ConflictError, NotFoundError
+from patchmgr.durable import store_file
+from patchmgr.output import check_output
 from patchmgr.readers import Conversion, read_edits
 from patchmgr.request import dump_requests
 
@@ -58,20 +57,8 @@ def convert(
         UsageError: an option that the format does not have.
     """
     if destination is not None:
-        _check_free(destination, overwrite=overwrite)
+        check_output(destination, overwrite=overwrite)
     conversion = read_edits(source, manager.plugins.readers, **reading)
     if destination is not None:
         store_file(dump_requests(conversion.requests), destination, what=destination.name)
     return conversion
-
-
-def _check_free(destination: Path, *, overwrite: bool) -> None:
-    with storing(destination.name):
-        if not destination.parent.is_dir():
-            raise NotFoundError(f"there is no folder {str(destination.parent)!r}", hint="make it first")
-        if not os.path.lexists(destination):
-            return
-        if not destination.is_file():
-            raise ConflictError(f"{str(destination)!r} is there and is no file", hint="choose another name")
-        if not overwrite:
-            raise ConflictError(f"there is a file {str(destination)!r} already", hint="replace it with --force")

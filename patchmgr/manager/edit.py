@@ -35,6 +35,7 @@ from patchmgr.package.manifest import check_name
 from patchmgr.package.reader import EditPackage
 from patchmgr.package.scores import Score
 from patchmgr.package.writer import seal
+from patchmgr.reasons import reason_of
 from patchmgr.subjects import with_subjects
 from patchmgr_registry import EventObject, NumberTakenError, VersionRecord
 
@@ -177,7 +178,8 @@ def parse_parameters(method: Method | Trainer, given: Mapping[str, Any]) -> Meth
             known = ", ".join(sorted(method.parameters.model_fields))
             raise UsageError(f"{method.name} has no parameter {name!r}", hint=f"known: {known}") from None
         raise UsageError(
-            f"{method.name}: {name} = {first['input']!r}: {first['msg']}", hint=f"see `patchmgr methods {method.name}`"
+            f"{method.name}: {name} = {first['input']!r}: {reason_of(error)}",
+            hint=f"see `patchmgr methods {method.name}`",
         ) from None
 
 

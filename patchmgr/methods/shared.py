@@ -18,6 +18,7 @@ from patchmgr.canonical import canonical_json, sha256_file
 from patchmgr.durable import new_folder
 from patchmgr.errors import BaseMismatchError, FormatError, IntegrityError, NotFoundError
 from patchmgr.methods.artefacts import ArtefactEntry
+from patchmgr.reasons import reason_of
 
 MANIFEST = "statistics.json"
 _Digest = Field(pattern=r"^[0-9a-f]{64}$")
@@ -108,7 +109,7 @@ def read_shared(folder: Path) -> Shared:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise FormatError(f"{path}: field {name!r}: {first['msg']}", hint="get the folder again") from None
+        raise FormatError(f"{path}: field {name!r}: {reason_of(error)}", hint="get the folder again") from None
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path}: not JSON ({error})", hint="get the folder again") from None
     for artefact in shared.artefacts:

@@ -8,6 +8,7 @@ from typing import Protocol, Self, TypeVar
 from pydantic import ValidationError
 
 from patchmgr.errors import FormatError
+from patchmgr.reasons import reason_of
 
 
 class Canonical(Protocol):
@@ -64,7 +65,7 @@ def parse_canonical(kind: type[T], data: bytes, name: str, *, version: int, hint
         field = ".".join(str(part) for part in first["loc"])
         given = "" if first["type"] in ("missing", "value_error") else f" (found {shown(first['input'])!r})"
         raise FormatError(
-            f"{name}: {field + ': ' if field else ''}{first['msg'].removeprefix('Value error, ')}{given}",
+            f"{name}: {field + ': ' if field else ''}{reason_of(error)}{given}",
             hint="the format is described in docs/format.md",
         ) from None
     try:

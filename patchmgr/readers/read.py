@@ -85,7 +85,7 @@ def read_edits(
     first = next(records, None)
     if first is None:
         raise RequestError(
-            f"{path.name}: no request in it", hint="a file holds JSON lines, an array, an object, or a table"
+            f"{path}: no request in it", hint="a file holds JSON lines, an array, an object, or a table"
         )
     reader = choose(format, readers) if format is not None else detect(first[1], first[0], readers)
     chosen = complete_options(reader, options or {})
@@ -101,7 +101,7 @@ def read_edits(
             left_out.append(part)
     if not cases:
         reasons = ", ".join(sorted({part.reason for part in left_out}))
-        raise RequestError(f"{path.name}: no request in it", hint=reasons or f"it was read as {reader.name}")
+        raise RequestError(f"{path}: no request in it", hint=reasons or f"it was read as {reader.name}")
     drawn = cases if limit is None else sample(cases, limit, seed)
     return Conversion(
         format=reader.name,

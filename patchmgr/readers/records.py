@@ -31,7 +31,7 @@ def read_records(path: Path) -> Iterator[tuple[str, Any]]:
             yield from _records(file, path.name)
     except OSError as error:
         reason = "there is no" if isinstance(error, FileNotFoundError) else f"cannot read ({error.strerror}) the"
-        raise NotFoundError(f"{reason} edits file {str(path)!r}", hint="give a file of JSON lines or JSON") from None
+        raise NotFoundError(f"{reason} file {str(path)!r}", hint="give a file of JSON lines or JSON") from None
 
 
 def _records(file: BinaryIO, name: str) -> Iterator[tuple[str, Any]]:

@@ -43,7 +43,7 @@ def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
     except OSError as error:
         reason = "there is no" if isinstance(error, FileNotFoundError) else f"cannot read ({error.strerror}) the"
         raise NotFoundError(
-            f"{reason} edits file {str(path)!r}", hint="give a file of JSON lines, JSON or CSV"
+            f"{reason} file {str(path)!r}", hint="give a file of JSON lines, JSON or CSV"
         ) from None
     rows = _rows(_text(data, path.name), path)
     header = next(rows, None)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from patchmgr.durable import store_file
-from patchmgr.errors import ConflictError, NotFoundError, UsageError
+from patchmgr.errors import UsageError
+from patchmgr.output import check_output
 from patchmgr.report.comparison import Comparison
 from patchmgr.report.contract import Report
 from patchmgr.report.document import Document
@@ -28,10 +29,7 @@ def check_report_files(paths: Iterable[Path]) -> None:
                 f"{path.name!r} does not say what kind of report it shall be",
                 hint=f"let it end in {', '.join(_FORMATS)}",
             )
-        if not path.parent.is_dir():
-            raise NotFoundError(f"there is no folder {str(path.parent)!r}", hint="make it first")
-        if path.exists() and not path.is_file():
-            raise ConflictError(f"{str(path)!r} is there and is no file", hint="choose another name")
+        check_output(path)
 
 
 def write_reports(value: Value, paths: Iterable[Path]) -> None:

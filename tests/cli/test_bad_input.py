@@ -42,7 +42,7 @@ SINGLE = ("--prompt", "The capital of {} is", "--subject", "Peru", "--target", "
         (("edit", "atlas", "--name", "x", "--set", "layer=99", *SINGLE), 1, "99"),
         (("edit", "atlas", "--name", "X Y", *SINGLE), 2, "cannot be a name"),
         (("edit", "atlas", "--name", "x"), 2, "nothing to edit is given"),
-        (("edit", "atlas", "--name", "x", "--edits", "absent.jsonl"), 1, "no edits file 'absent.jsonl'"),
+        (("edit", "atlas", "--name", "x", "--edits", "absent.jsonl"), 1, "there is no file 'absent.jsonl'"),
         (("edit", "atlas", "--name", "x", "--prompt", "It is", "--target", "y"), 1, "names no subject"),
         (
             ("edit", "atlas", "--name", "x", "--prompt", "It is", "--subject", "Peru", "--target", "y"),

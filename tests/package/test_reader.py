@@ -62,7 +62,7 @@ def test_an_unknown_format_version_asks_for_an_upgrade(folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda v: v.pop("author"), "author: Field required"),
+        (lambda v: v.pop("author"), "author: it is missing"),
         (lambda v: v.update(surprise=1), "surprise"),
         (lambda v: v.update(name="../../etc"), "name"),
         (lambda v: v.update(version="1"), "version"),

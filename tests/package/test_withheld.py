@@ -82,7 +82,7 @@ def test_another_number_of_commitments_or_a_mixture_is_refused(folder):
         _ = EditPackage.read(folder).requests
     (folder / EDITS).write_bytes(dump_requests(REQUESTS[:1]) + lines[1])
     seal_again(folder, manifest)
-    with pytest.raises(FormatError, match=r"line 2: field 'prompt': Field required"):
+    with pytest.raises(FormatError, match=r"line 2: field 'prompt': it is missing"):
         _ = EditPackage.read(folder).requests
 
 

@@ -72,8 +72,8 @@ def replaced(record, value, *path):
         (POKEMQA, replaced(POKEMQA, 7, "edit"), "field 'edit' must be a text, it is a number"),
         (ZSRE, COUNTERFACT, "there is no field"),
         (ZSRE, [1], "an object is needed, this is a list"),
-        (OWN, {**OWN, "taget": "y"}, "field 'taget': Extra inputs are not permitted"),
-        (OWN, {"prompt": "x"}, "field 'target_new': Field required"),
+        (OWN, {**OWN, "taget": "y"}, "field 'taget': there is no such field"),
+        (OWN, {"prompt": "x"}, "field 'target_new': it is missing"),
         (OWN, {**OWN, "locality": {}}, "field 'locality'"),
         (OWN, {**OWN, "prompt": "It lies in"}, "the subject 'Velmora' is not in the prompt"),
     ],
@@ -219,7 +219,7 @@ def test_a_file_that_cannot_be_read_is_named_with_the_line(read, data, message):
 
 
 def test_a_missing_file_a_folder_and_a_limit_below_one(tmp_path, readers, read):
-    with pytest.raises(NotFoundError, match="there is no edits file"):
+    with pytest.raises(NotFoundError, match="there is no file"):
         read_edits(tmp_path / "absent", readers)
     with pytest.raises(NotFoundError, match="cannot read"):
         read_edits(tmp_path, readers)

@@ -119,8 +119,8 @@ def test_a_column_that_is_not_ours_is_left_out_and_counted(read):
         ("prompt,target,locality_prompt\nRome,Gaul,x|y\n", r"line 2: 2 text\(s\) under locality_prompt, and 0 under"),
         ("prompt,target\nRome,Gaul\nBonn,K\u00f6ln\n".encode("latin-1"), r"^facts\.csv, line 3: byte 31 is not UTF-8"),
         ("prompt,target\nRome,Gaul\n".encode("utf-16"), r"^facts\.csv: it is UTF-16; save it as CSV in UTF-8"),
-        ("", r"^facts\.csv: no request in it"),
-        ("prompt,target\n", r"^facts\.csv: no request in it"),
+        ("", r"/facts\.csv: no request in it"),
+        ("prompt,target\n", r"/facts\.csv: no request in it"),
     ],
 )
 def test_what_is_wrong_is_named(read, text, message):
@@ -129,7 +129,7 @@ def test_what_is_wrong_is_named(read, text, message):
 
 
 def test_a_missing_table_is_named(tmp_path, readers):
-    with pytest.raises(NotFoundError, match=r"there is no edits file '.*gone\.csv'"):
+    with pytest.raises(NotFoundError, match=r"there is no file '.*gone\.csv'"):
         read_edits(tmp_path / "gone.csv", readers)
 
 

@@ -21,6 +21,7 @@ from patchmgr.errors import FormatError, NotFoundError
 from patchmgr.manager.lock.patches import WantedBase, WantedModel
 from patchmgr.manager.toml_text import parse_toml
 from patchmgr.package.fields import Name, Section, Sha256
+from patchmgr.reasons import reason_of
 from patchmgr_registry import BaseKey
 
 LOCK = "patches.lock"
@@ -140,7 +141,7 @@ def read_lock(folder: Path) -> Lock | None:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise FormatError(f"{path}: {place}: {first['msg']}", hint="run `patchmgr lock` anew") from None
+        raise FormatError(f"{path}: {place}: {reason_of(error)}", hint="run `patchmgr lock` anew") from None
 
 
 def write_lock(folder: Path, lock: Lock) -> None:

@@ -30,6 +30,7 @@ from patchmgr.manager.lock.requirement import Requirement
 from patchmgr.manager.toml_text import parse_toml
 from patchmgr.package.fields import Name, Section
 from patchmgr.package.parsing import shown
+from patchmgr.reasons import reason_of
 
 PATCHES = "patches.toml"
 
@@ -142,7 +143,7 @@ def _models(value: Mapping[str, Any], path: Path) -> Mapping[str, WantedModel]:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         found = "" if first["type"] == "missing" else f" (found {shown(first['input'])!r})"
-        raise UsageError(f"{path}: {place}: {first['msg']}{found}", hint="see docs/versioning.md") from None
+        raise UsageError(f"{path}: {place}: {reason_of(error)}{found}", hint="see docs/versioning.md") from None
     try:
         return {name: _wanted(name, model) for name, model in file.models.items()}
     except PatchmgrError as error:

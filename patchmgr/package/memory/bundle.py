@@ -16,6 +16,7 @@ from patchmgr.errors import FormatError
 from patchmgr.package.arrays import load_arrays
 from patchmgr.package.fields import InnerPath, Section
 from patchmgr.package.memory.operations import Entry, Operation, dump_operations, entries_after, parse_operations
+from patchmgr.reasons import reason_of
 
 if TYPE_CHECKING:
     from patchmgr.package.encodings.contract import Array
@@ -168,7 +169,7 @@ def read_bundle(reference: str, package: Mapping[str, Path]) -> MemoryBundle:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise FormatError(
-            f"{reference}: {FOLDER}{CONFIG}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+            f"{reference}: {FOLDER}{CONFIG}: {'.'.join(map(str, first['loc']))}: {reason_of(error)}"
         ) from None
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{reference}: {FOLDER}{CONFIG} is not JSON ({error})") from None

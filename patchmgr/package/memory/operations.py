@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from patchmgr.canonical import canonical_json, sha256_hex
 from patchmgr.errors import FormatError, UsageError
 from patchmgr.package.fields import Section
+from patchmgr.reasons import reason_of
 
 if TYPE_CHECKING:
     from patchmgr.request import EditRequest
@@ -135,8 +136,8 @@ def parse_operations(data: bytes, *, where: str) -> tuple[Operation, ...]:
             operation = Operation.model_validate(json.loads(line))
             canonical = dump_operations([operation]) == line
         except (ValueError, RecursionError) as error:
-            reason = error.errors(include_url=False)[0]["msg"] if isinstance(error, ValidationError) else str(error)
-            raise FormatError(f"{where}, line {number}: {reason.removeprefix('Value error, ')}") from None
+            reason = reason_of(error) if isinstance(error, ValidationError) else str(error)
+            raise FormatError(f"{where}, line {number}: {reason}") from None
         if not canonical:
             raise FormatError(f"{where}, line {number} is not in canonical form")
         found.append(operation)

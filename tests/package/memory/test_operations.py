@@ -60,10 +60,10 @@ def test_an_entry_is_forgotten_and_may_come_back():
     [
         (b'{"id":"a","op":"add","prompt":"p"}\n', "add needs prompt and target"),
         (b'{"id":"a","op":"tombstone","prompt":"p"}\n', "an id and nothing else"),
-        (b'{"id":"a","op":"move"}\n', "Input should be"),
+        (b'{"id":"a","op":"move"}\n', "it should be"),
         (b'{"id":"a", "op":"tombstone"}\n', "not in canonical form"),
         (b'{"id":"a","op":"tombstone"}', "not in canonical form"),
-        (b"[]\n", "valid dictionary"),
+        (b"[]\n", "table of names and values"),
         (b"{\n", "Expecting property name"),
     ],
 )
