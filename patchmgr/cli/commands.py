@@ -12,6 +12,8 @@ from typing import Any
 
 import typer
 
+from patchmgr.cli.switches import Command, with_plain_switches
+
 GROUPS = ("model", "stats", "editor", "trust", "registry", "audit")
 """Commands with commands of their own: ``app`` in the file of that name."""
 
@@ -77,10 +79,10 @@ def mount(app: typer.Typer, only: str | None = None) -> None:
         only: this one alone; None: all.
     """
     for name in GROUPS if only is None else {only} & set(GROUPS):
-        app.add_typer(_load(name, "app"), name=name)
+        app.add_typer(with_plain_switches(_load(name, "app")), name=name)
     for name in COMMANDS if only is None else {only} & set(COMMANDS):
         file, _, function = COMMANDS[name].partition(":")
-        app.command(name)(_load(file, function or file))
+        app.command(name, cls=Command)(_load(file, function or file))
 
 
 def _load(file: str, what: str) -> Any:

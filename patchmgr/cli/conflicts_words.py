@@ -83,7 +83,8 @@ def _worse(one: Worse) -> list[str]:
 
 
 def _sum(found: Conflicts) -> str:
-    warned = f"{len(found.warned)} warning(s) of {found.n_keys} fact(s) with stored keys, at {found.threshold:g}"
+    facts = f"{found.n_keys} fact(s) with stored keys and other packages"
+    warned = f"{len(found.warned)} warning(s) of {facts}, at {found.threshold:g}"
     return f"{found.n_real} real conflict(s); {warned}"
 
 

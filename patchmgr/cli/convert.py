@@ -24,7 +24,7 @@ def convert(
     ] = None,
     format: Annotated[str | None, typer.Option(metavar="NAME", help="Without it, told by the keys.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Draw so many, each relation keeping its share.")] = None,
-    seed: Annotated[int, typer.Option(help="Decides what is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Decides what is drawn.")] = 0,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A choice of the format; repeatable.")
     ] = None,

@@ -72,7 +72,7 @@ def edit(
         Literal["current", "base"] | None,
         typer.Option(help="Edit the current state, or the base whatever is applied; default: current."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides what is sampled; default: 0.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Decides what is sampled; default: 0.")] = None,
     measure: Annotated[
         int | None,
         typer.Option(

@@ -23,6 +23,7 @@ EditorArg = Annotated[
     typer.Argument(metavar="EDITOR", help="name, name@v3 or name@sha256:…", autocompletion=complete.editors),
 ]
 FolderArg = Annotated[Path, typer.Argument(metavar="DIR", help="A folder of an editor.")]
+NewFolderArg = Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")]
 
 
 @app.command("list")
@@ -40,7 +41,8 @@ def list_editors(
         [each.reference, each.method, render.size(each.size_bytes), each.created[:10], render.short(each.digest)]
         for each in editors
     ]
-    render.emit(render.table(rows, ["EDITOR", "METHOD", "SIZE", "CREATED", "DIGEST"], right=[2]))
+    header = ["EDITOR", "METHOD", "SIZE", "CREATED", "DIGEST"]
+    render.emit(render.table(rows, header, right=[2]) if rows else "no editors; make one with `patchmgr train`")
 
 
 @app.command("show")
@@ -72,7 +74,7 @@ def show(reference: EditorArg, json: JsonOpt = False) -> None:
 
 
 @app.command("export")
-def export(reference: EditorArg, folder: FolderArg, json: JsonOpt = False, quiet: QuietOpt = False) -> None:
+def export(reference: EditorArg, folder: NewFolderArg, json: JsonOpt = False, quiet: QuietOpt = False) -> None:
     """Write an editor to a new folder, for others.
 
     \b

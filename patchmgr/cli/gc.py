@@ -48,6 +48,8 @@ def gc(
     names = ", ".join(f"{name} {number}" for name, number in cleared.generations)
     generations = f"{len(cleared.generations)} generation(s){f' ({names})' if names else ''}"
     lines = [f"{verb} {generations} and {cleared.n_blobs} blob(s): {render.size(cleared.freed_bytes)}"]
+    if cleared.young_bytes:
+        lines.append(f"{render.size(cleared.young_bytes)} of blobs that no version is made of stay: not a day old")
     render.emit("\n".join([*lines, *(f"{name} is being changed and was left alone" for name in cleared.busy)]))
 
 

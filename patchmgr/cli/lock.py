@@ -60,16 +60,16 @@ def lock(
             done = registry.lock_from(project, source, write=not dry_run)
         else:
             done = registry.lock(project, model=model, upgrade=upgrade, write=not (check or dry_run))
-    _show(done, json=json)
+    _show(done, "patches.lock" if source is None else "patches.toml and patches.lock", json=json)
     if check and done.changes:
         raise typer.Exit(_OUT_OF_DATE)
 
 
-def _show(done: Locked, *, json: bool) -> None:
+def _show(done: Locked, files: str, *, json: bool) -> None:
     if json:
         locked = done.lock.model_dump(mode="json", by_alias=True)
         render.emit_json({"changes": done.changes, "written": done.written, "lock": locked})
     elif done.changes:
-        render.emit("\n".join([*done.changes, "patches.lock written" if done.written else "nothing written"]))
+        render.emit("\n".join([*done.changes, f"{files} written" if done.written else "nothing written"]))
     else:
         render.emit("patches.lock is up to date")

@@ -12,6 +12,7 @@ import typer
 from patchmgr import __version__
 from patchmgr.cli import render
 from patchmgr.cli.commands import is_built_in, mount
+from patchmgr.cli.switches import Group
 from patchmgr.errors import PatchmgrError, UsageError
 
 
@@ -19,6 +20,7 @@ def build_app(only: str | None = None) -> typer.Typer:
     """The command line with everything that is built in, or with one command of it."""
     app = typer.Typer(
         name="patchmgr",
+        cls=Group,
         help="git and apt for language-model edits: make, version, stack, audit and take out, bit for bit.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -50,10 +52,10 @@ def main() -> None:
 def _run(app: typer.Typer, *, as_json: bool) -> None:
     """Parse and carry out; with ``--json`` what the parser says against the words is an error as any other."""
     if not as_json:
-        app()
+        app(prog_name="patchmgr")
     parser_error = cast(type[Exception], typer.BadParameter.__mro__[1])  # typer gives that class no public name
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="patchmgr", standalone_mode=False)
     except parser_error as error:
         problem: Any = error
         path = problem.ctx.command_path if problem.ctx else "patchmgr"

@@ -57,11 +57,17 @@ def methods(
 
 
 def _one(method: Method, trainer: Trainer | None) -> str:
-    head = f"{method.name} {method.version} ({method.kind})\n{method.paper}\nneeds: {', '.join(sorted(method.needs))}"
+    head = f"{method.name} {method.version} ({method.kind})\n{method.paper}\nneeds: {_needs(method)}"
     tables = [_table(method.parameters, "PARAMETER")]
     if trainer is not None:
         tables.append(_table(trainer.parameters, "OF TRAINING"))
     return "\n\n".join([head, *tables])
+
+
+def _needs(method: Method) -> str:
+    """In the words of the options; a trained artefact is what everything else calls an editor."""
+    names = {"trained-artefact": "an editor (`patchmgr train`)"}
+    return ", ".join(names.get(need, need) for need in sorted(method.needs)) or "nothing"
 
 
 def _table(parameters: type[MethodParameters], head: str) -> str:

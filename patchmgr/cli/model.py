@@ -58,7 +58,9 @@ def list_models(json: JsonOpt = False) -> None:
         ]
         for record in records
     ]
-    render.emit(render.table(rows, ["MODEL", "SOURCE", "ARCHITECTURE", "SIZE", "GENERATION"], right=[3, 4]))
+    header = ["MODEL", "SOURCE", "ARCHITECTURE", "SIZE", "GENERATION"]
+    none = "no models; begin with `patchmgr model add NAME SOURCE`"
+    render.emit(render.table(rows, header, right=[3, 4]) if rows else none)
 
 
 @app.command("show")
@@ -100,6 +102,7 @@ def verify(model: ModelArg, json: JsonOpt = False, quiet: QuietOpt = False) -> N
 def remove(model: ModelArg, yes: YesOpt = False, dry_run: DryRunOpt = False, quiet: QuietOpt = False) -> None:
     """Forget a model and delete its generations; its base, packages and history stay."""
     with manager() as registry:
+        registry.show_model(model)
         generations = registry.log(model).generations
         if dry_run:
             render.emit(f"would forget {model} and delete {len(generations) - 1} generation(s)")

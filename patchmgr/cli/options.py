@@ -53,7 +53,14 @@ DeviceMapOpt = Annotated[
     typer.Option(help="Spread a model over all devices, by accelerate."),
 ]
 ProjectOpt = Annotated[
-    Path, typer.Option("--project", metavar="DIR", help="Where patches.toml and patches.lock lie.", show_default="here")
+    Path,
+    typer.Option(
+        "--project",
+        metavar="DIR",
+        file_okay=False,
+        help="Where patches.toml and patches.lock lie.",
+        show_default="here",
+    ),
 ]
 RequireOpt = Annotated[
     list[str] | None,
@@ -71,7 +78,7 @@ OnOpt = Annotated[
     Literal["current", "base"] | None,
     typer.Option(help="Compute on the present state without the packages themselves, or on the base."),
 ]
-SeedOpt = Annotated[int | None, typer.Option(help="Decides what is sampled; default: as it was.")]
+SeedOpt = Annotated[int | None, typer.Option(min=0, help="Decides what is sampled; default: as it was.")]
 LicenseOpt = Annotated[str | None, typer.Option(metavar="SPDX", help="Licence of the package; default: theirs.")]
 EditorOpt = Annotated[
     str | None,

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from typer.core import TyperGroup
 
 from patchmgr.cli import complete, render
 from patchmgr.cli.options import CorpusOpt, DryRunOpt, JsonOpt, ModelArg, QuietOpt
 from patchmgr.cli.session import manager
 from patchmgr.cli.settings import key_values
+from patchmgr.cli.switches import Group
 from patchmgr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from patchmgr.methods.shared import Shared
 
 
-class _ModelFirst(TyperGroup):
+class _ModelFirst(Group):
     """``stats MODEL`` means ``stats compute MODEL``; a model that is called like a command needs the long form."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -36,6 +36,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 FolderArg = Annotated[Path, typer.Argument(metavar="DIR", help="A folder of statistics.")]
+NewFolderArg = Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")]
 
 
 @app.command("compute")
@@ -108,13 +109,16 @@ def list_statistics(
     if json:
         render.emit_json({"statistics": [{**_json(each.entry), "models": list(each.models)} for each in kept]})
         return
+    if not kept:
+        render.emit("no statistics; `edit` makes what it needs, or `patchmgr stats MODEL`")
+        return
     render.emit(_table([each.entry for each in kept], models=[", ".join(each.models) or "-" for each in kept]))
 
 
 @app.command("export")
 def export(
     model: ModelArg,
-    folder: FolderArg,
+    folder: NewFolderArg,
     only: Annotated[list[str] | None, typer.Option("--only", metavar="DIGEST", help="Some; repeatable.")] = None,
     json: JsonOpt = False,
     quiet: QuietOpt = False,

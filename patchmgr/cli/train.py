@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 
 def train(
-    method: Annotated[str, typer.Argument(metavar="METHOD", help="Such as serac.", autocompletion=complete.methods)],
+    method: Annotated[
+        str,
+        typer.Argument(
+            metavar="METHOD", help="One that learns before it edits, such as serac.", autocompletion=complete.methods
+        ),
+    ],
     model: ModelArg,
     data: Annotated[Path, typer.Option("--data", metavar="FILE", help="Requests with probes, in any known format.")],
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="How the editor is called.")],

@@ -44,6 +44,8 @@ class Cleared:
     """Disk space that comes free; what other folders link to stays and is not counted."""
     busy: tuple[str, ...]
     """Models that were being changed, and were left alone."""
+    young_bytes: int = 0
+    """Of blobs that no version is made of and that stay: younger than :data:`YOUNG_BLOB_S`, they may be on the way."""
 
 
 def gc(
@@ -83,8 +85,8 @@ def gc(
             gone.append((generation.model, generation.number))
         else:
             freed_bytes -= _freed_bytes([generation])
-    n_blobs, blob_bytes = _clear_blobs(manager, dry_run=dry_run) if model is None else (0, 0)
-    return Cleared(tuple(gone), n_blobs, max(0, freed_bytes) + blob_bytes, tuple(sorted(busy)))
+    n_blobs, blob_bytes, young_bytes = _clear_blobs(manager, dry_run=dry_run) if model is None else (0, 0, 0)
+    return Cleared(tuple(gone), n_blobs, max(0, freed_bytes) + blob_bytes, tuple(sorted(busy)), young_bytes)
 
 
 def _unneeded(manager: Manager, model: str, keep: int, older_than_s: float | None) -> list[GenerationRecord]:
@@ -149,21 +151,22 @@ def _freed_bytes(generations: Iterable[GenerationRecord]) -> int:
     return sum(stat.st_blocks * 512 for key, stat in found.items() if links[key] == stat.st_nlink)
 
 
-def _clear_blobs(manager: Manager, *, dry_run: bool) -> tuple[int, int]:
-    """How many go, and their bytes. They are listed while others write: that takes long where they lie in a bucket."""
+def _clear_blobs(manager: Manager, *, dry_run: bool) -> tuple[int, int, int]:
+    """How many go, their bytes, and those of others that are young.
+
+    They are listed while others write: that takes long where they lie in a bucket.
+    """
     needed = manager.registry.blob_digests()
-    going = [
-        blob
-        for blob in manager.registry.blobs.listing()
-        if blob.sha256 not in needed and time.time() - blob.stored > YOUNG_BLOB_S
-    ]
+    surplus = [blob for blob in manager.registry.blobs.listing() if blob.sha256 not in needed]
+    going = [blob for blob in surplus if time.time() - blob.stored > YOUNG_BLOB_S]
+    young_bytes = sum(blob.size_bytes for blob in surplus) - sum(blob.size_bytes for blob in going)
     if not dry_run:
         going = [
             blob
             for first in range(0, len(going), _BLOBS_AT_ONCE)
             for blob in _remove(manager, going[first : first + _BLOBS_AT_ONCE])
         ]
-    return len(going), sum(blob.size_bytes for blob in going)
+    return len(going), sum(blob.size_bytes for blob in going), young_bytes
 
 
 def _remove(manager: Manager, blobs: Sequence[Blob]) -> list[Blob]:

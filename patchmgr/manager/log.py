@@ -89,13 +89,14 @@ def _versions(manager: Manager, name: str, before: int | None, limit: int, _refe
     try:
         found = tuple(reversed(registry.summaries(name, before=before, limit=limit)))
     except NotFoundError:
-        raise _neither(manager, name) from None
+        raise neither(manager, name) from None
     measured = registry.results_of_versions({version.digest for version in found}, HEADLINES)
     scores = {digest: headlines(of_version, own=True) for digest, of_version in measured.items()}
     return History(name, versions=found, scores=scores)
 
 
-def _neither(manager: Manager, name: str) -> NotFoundError:
+def neither(manager: Manager, name: str) -> NotFoundError:
+    """The error for a name that nothing has; its hint holds the names most like it."""
     models = [model.name for model in manager.registry.models()]
     close = difflib.get_close_matches(name, [*models, *manager.registry.package_names()], n=3)
     return NotFoundError(

@@ -39,7 +39,7 @@ def read_public_key(path: Path, name: str) -> TrustedKey:
     try:
         key = load_pem_public_key(data)
     except Exception as error:  # unreadable, or of a kind that the library does not know
-        raise UsageError(f"{path} holds no public key in PEM: {_told(error)}", hint=_PUBLIC) from None
+        raise UsageError(f"{path} holds no public key in PEM{_why(error)}", hint=_PUBLIC) from None
     _check_curve(key, path)
     return TrustedKey(name, "key", key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
 
@@ -83,7 +83,7 @@ def check_private_key(path: Path) -> Any:
             f"the key in {path} is encrypted", hint=f"decrypt it for the while: `openssl pkey -in {path} -out FILE`"
         ) from None
     except Exception as error:  # unreadable, or of a kind that the library does not know
-        raise UsageError(f"{path} holds no private key in PEM: {_told(error)}", hint=_NEW_KEY) from None
+        raise UsageError(f"{path} holds no private key in PEM{_why(error)}", hint=_NEW_KEY) from None
     _check_curve(key, path)
     return key
 
@@ -128,8 +128,8 @@ def read_certificates(path: Path, data: bytes | None = None) -> list[x509.Certif
 
     try:
         return x509.load_pem_x509_certificates(_read(path) if data is None else data)
-    except ValueError as error:
-        raise UsageError(f"{path} holds no certificate in PEM: {_told(error)}", hint="give a PEM file") from None
+    except ValueError:
+        raise UsageError(f"{path} holds no certificate in PEM", hint="give a PEM file") from None
 
 
 def with_library() -> None:
@@ -184,5 +184,8 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _told(error: Exception) -> str:
-    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+def _why(error: Exception) -> str:
+    """What the library says of a key that it does not know; where it could read none, its words say no more."""
+    if isinstance(error, ValueError):
+        return ""
+    return f": {str(error).splitlines()[0][:120] if str(error) else type(error).__name__}"

@@ -85,7 +85,7 @@ def check_tag(tag: str) -> None:
 
 
 def unknown(what: str, name: str, known: Iterable[str], *, see: str = "patchmgr list") -> NotFoundError:
-    """The error for a name that does not exist; its hint holds the names most like it, or the command that lists all."""
+    """The error for a name that does not exist; its hint holds the names most like it, or what to ask for all."""
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     command = {"model": "patchmgr model list", "editor": "patchmgr editor list"}.get(what, see)
     hint = f"did you mean {' or '.join(close)}?" if close else f"see `{command}`"

@@ -45,7 +45,7 @@ WRONG = {
     "bisect prod --require locality>=0.9 --data nowhere.jsonl": "nowhere.jsonl",
     "bisect prod --prompt a --expect b --device gpu": "no device",
     "bisect prod --prompt a --expect b --generations --good 99": "never at generation 99",
-    "bisect prod --prompt a --expect b --generations --bad 3": "b@v1 was forgotten",
+    "bisect prod --prompt a --expect b --generations --bad 2": "b@v1 was forgotten",
     "stats nothing": "nothing",
     "stats prod --method rome --set bogus=1": "bogus",
     "stats prod --corpus nowhere.txt": "nowhere.txt",
@@ -180,3 +180,71 @@ def test_hints_work_as_they_are_written(run, words, hint):
     done = run(*words.split())
     assert done.code in (1, 2)
     assert hint in done.err
+
+
+# plain sentences
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("conflicts nothing", "there is neither a model nor a package 'nothing'"),
+        ("conflicts b", "b@v1 was forgotten"),
+        ("model remove nothing --yes", "there is no model 'nothing'"),
+        ("convert nope.json", "there is no file 'nope.json'"),
+        ("convert empty.jsonl -o absent/out.jsonl", "there is no folder 'absent'"),
+        ("edit prod --name x --edits ./some/../empty.jsonl", "some/../empty.jsonl: no request in it"),
+        ("edit prod --name x --prompt a --target b --seed -1", "greater than or equal to 0"),
+        (
+            "edit prod --name x --method rome --prompt a --subject a --target b --set layer=x",
+            "it should be a whole number",
+        ),
+        ("lock --project empty.jsonl", "'empty.jsonl' is a file"),
+        ("trust add bob --key empty.jsonl", "empty.jsonl holds no public key in PEM\n"),
+    ],
+)
+def test_what_is_said_is_said_plainly(run, tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "some").mkdir()
+    (tmp_path / "empty.jsonl").write_text("")
+    done = run(*words.split())
+    assert done.code in (1, 2)
+    assert said in done.err
+    assert "Value error" not in done.err
+
+
+@pytest.mark.parametrize("words", ["editor list", "model list", "stats list", "list", "tag --list", "trust list"])
+def test_an_empty_answer_is_a_sentence(run, monkeypatch, tmp_path, words):
+    monkeypatch.setenv("PATCHMGR_HOME", str(tmp_path / "new"))
+    done = run(*words.split())
+    assert done.code == 0
+    assert done.out.startswith("no")
+
+
+def test_both_files_that_lock_writes_are_named(run, tmp_path):
+    done = run("lock", "--from", "prod", "--project", tmp_path)
+    assert done.out.splitlines()[-1] == "patches.toml and patches.lock written"
+    assert (tmp_path / "patches.toml").is_file()
+
+
+def test_gc_says_what_it_leaves_because_it_is_young(run, home):
+    assert "stay: not a day old" not in run("gc").out
+    with Manager.open() as manager:
+        digest = manager.registry.blobs.put_bytes(b"on its way")
+    out = run("gc").out
+    assert "and 0 blob(s): 0 B\n10 B of blobs that no version is made of stay: not a day old" in out
+    assert run("gc", "--json").json["cleared"]["young_bytes"] == 10
+    assert digest in manager.registry.blobs
+
+
+def test_a_switch_has_no_value_in_the_help(run):
+    for words in (["list"], ["editor", "list"], ["stats", "compute"], []):
+        out = run(*words, "--help").out
+        assert "--help" in out
+        assert "<bool>" not in out
+
+
+def test_the_module_is_the_program():
+    done = subprocess.run([sys.executable, "-m", "patchmgr", "lsit"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Usage: patchmgr " in done.stderr

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from patchmgr.base.checkpoint import Checkpoint
-from patchmgr.errors import BaseMismatchError, UsageError
+from patchmgr.errors import BaseMismatchError, NotFoundError, UsageError
+from patchmgr.manager.log import neither
 from patchmgr.manager.packages import folder_of, is_folder
 from patchmgr.manager.states import find_manifests, open_base, open_packages, read_state, registered_fingerprint
 from patchmgr.ops import stack as stacks
@@ -18,6 +19,7 @@ from patchmgr.ops.conflict.keys import Part
 from patchmgr.ops.stack import Stack
 from patchmgr.package.encodings.contract import Additive, Array, Replacement, matrix_shape
 from patchmgr.package.reader import EditPackage
+from patchmgr_registry import ForgottenError
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
@@ -58,6 +60,8 @@ def named(manager: Manager, words: Sequence[str]) -> Among:
     for text in references:
         if text in models:
             raise UsageError(f"{text!r} is a model, and something is named before it", hint="name the model first")
+    if first is None and len(words) == 1 and _is_nothing(manager, words[0]):
+        raise neither(manager, words[0])
     manifests = find_manifests(manager, references)
     if first is not None:
         state = read_state(manager, first)
@@ -78,6 +82,16 @@ def named(manager: Manager, words: Sequence[str]) -> Among:
     model = models[first] if first is not None else _standing_on(models.values(), stack)
     edits = {digest: opened[digest].requests for digest in stacks.digests(stack)}
     return Among(model, first is not None, stack, frozenset(asked), opened, edits)
+
+
+def _is_nothing(manager: Manager, word: str) -> bool:
+    """Whether a name without a version is that of no package, not even of one that was forgotten."""
+    try:
+        return not is_folder(word) and "@" not in word and not manager.registry.summaries(word, limit=1)
+    except ForgottenError:
+        return False
+    except NotFoundError:
+        return True
 
 
 def _folders(references: Sequence[str]) -> list[EditPackage]:

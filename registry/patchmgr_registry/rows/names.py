@@ -43,7 +43,12 @@ def delete_tag(connection: Connection, package: str, name: str) -> None:
     """Take a tag away."""
     package_id = connection.scalar(select(packages.c.id).where(packages.c.name == package))
     if not connection.execute(delete(tags).where(tags.c.package_id == package_id, tags.c.name == name)).rowcount:
-        raise unknown(f"tag of {package}", name, read_tags(connection, package).get(package, {}))
+        raise unknown(
+            f"tag of {package}",
+            name,
+            read_tags(connection, package).get(package, {}),
+            see=f"patchmgr tag --list {package}",
+        )
 
 
 def read_remotes(connection: Connection) -> tuple[RemoteRecord, ...]:

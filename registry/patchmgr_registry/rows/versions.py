@@ -206,7 +206,12 @@ def _explain_absence(connection: Connection, reference: Reference) -> NoReturn:
     numbers = ", ".join(f"v{version.number}" for version in known)
     if reference.tag is not None:
         has_tag = select(tags.c.name).join_from(tags, packages).where(packages.c.name == reference.package)
-        raise unknown(f"version of {reference.package} tagged", reference.tag, connection.scalars(has_tag))
+        raise unknown(
+            f"version of {reference.package} tagged",
+            reference.tag,
+            connection.scalars(has_tag),
+            see=f"patchmgr tag --list {reference.package}",
+        )
     raise NotFoundError(f"there is no version {reference}", hint=f"{reference.package} has {numbers}")
 
 
