@@ -16,6 +16,16 @@ from checkpoints import ENCODINGS, make_checkpoint, make_package, write_tensors
 from fuzz.backups import backup_seeds, list_seeds, mutate_backup, read_backup, read_list
 from fuzz.databases import database_seeds, read_database
 from fuzz.mutations import Mutation, mutate, mutate_database
+from fuzz.trails import (
+    anchor_seeds,
+    attestation_seeds,
+    export_seeds,
+    read_anchor_lines,
+    read_attested,
+    read_export,
+    read_trusted,
+    trust_seeds,
+)
 from memory_packages import make_memory_package
 from patchmgr.base.checkpoint import Checkpoint
 from patchmgr.base.header import read_header
@@ -257,6 +267,10 @@ READERS = {
         Reader("patches", _patches, _read_patches),
         Reader("editor", _editors, _read_editor),
         Reader("settings", _settings, _read_settings),
+        Reader("export", export_seeds, read_export),
+        Reader("anchors", anchor_seeds, read_anchor_lines),
+        Reader("attestation", attestation_seeds, read_attested),
+        Reader("trust", trust_seeds, read_trusted),
         Reader("database", database_seeds, read_database, mutate_database),
         Reader("backup-list", list_seeds, read_list),
         Reader("backup", backup_seeds, read_backup, mutate_backup),
