@@ -248,3 +248,23 @@ def test_the_module_is_the_program():
     done = subprocess.run([sys.executable, "-m", "patchmgr", "lsit"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "Usage: patchmgr " in done.stderr
+
+
+# the home
+
+
+def test_a_home_that_is_made_is_told_of_once(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATCHMGR_HOME", str(tmp_path / "hmoe"))
+    assert run("list", "--json").err == f"made a new home in {tmp_path / 'hmoe'}\n"
+    assert run("list", "--json").err == ""
+
+
+def test_a_home_that_cannot_be_written_is_called_read_only(run, home, monkeypatch):
+    (home / "registry.db").unlink()
+    (home / "registry.db").mkdir()
+    assert "read-only" not in run("list").err
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    done = run("list")
+    assert done.code == 1
+    assert f"error: the home {home} is read-only" in done.err
+    assert "set PATCHMGR_HOME to a copy of it" in done.err
