@@ -120,7 +120,7 @@ def remembered(cells: Sequence[Cell], entry: str, label: str, space: Space) -> l
     found, fresh = list(cells), Cell(key, space.init, label, (entry,))
     if not found:
         return [fresh]
-    distance, number = (each.item() for each in looked_up(key[None], space.cell_keys.of(found)))
+    distance, number = (each.item() for each in distances(key[None], space.cell_keys.of(found))[0].min(dim=0))
     place, old = int(number), found[int(number)]
     match rule_for(distance, old.radius, space.init, same=old.label == label):
         case "add":
@@ -187,7 +187,16 @@ def looked_up(
 ) -> tuple[Float[Tensor, " rows"], Tensor]:
     """Distance of each query to its nearest key, float64, and the number of that key; of equal ones the first.
 
+    |q|² + |k|² − 2 q·k finds which keys may be the nearest, within its rounding, and differences tell among these.
     Float64 keys, where many are looked up, save making them so at every call.
     """
-    nearest = distances(queries, keys).min(dim=1)
+    queries, keys = queries.double(), keys.double()
+    of_queries, of_keys = queries.norm(dim=1, keepdim=True).square(), keys.norm(dim=1).square()
+    squared = of_queries + of_keys - 2 * queries @ keys.T
+    rounding = 8 * keys.shape[1] * torch.finfo(torch.float64).eps * (of_queries[:, 0] + of_keys.max())
+    maybe = squared <= (squared.min(dim=1).values + rounding)[:, None]
+    found = torch.full_like(squared, torch.inf)
+    rows, columns = maybe.nonzero(as_tuple=True)
+    found[rows, columns] = (queries[rows] - keys[columns]).norm(dim=1)
+    nearest = found.min(dim=1)
     return nearest.values, nearest.indices

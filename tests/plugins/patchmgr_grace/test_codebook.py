@@ -55,6 +55,17 @@ def test_looking_up_finds_what_the_replayed_codebook_claims(edits, query):
     assert found == claims(literal, query)
 
 
+@pytest.mark.parametrize("away", [0.0, 1e3, 1e6])
+def test_of_keys_that_are_equal_or_nearly_so_the_nearest_is_told_and_of_equal_ones_the_first(away):
+    close = torch.tensor([[3.0, 0.0], [1.0, 1e-9], [1.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
+    apart, nearest = looked_up(torch.tensor([[1.0, 0.0], [1.0, 1.0]], dtype=torch.float64) + away, close + away)
+    exact = [
+        [math.dist((close[n] + away).tolist(), (x + away, y + away)) for n in range(4)] for x, y in ((1, 0), (1, 1))
+    ]
+    assert nearest.tolist() == [row.index(min(row)) for row in exact]
+    assert apart.tolist() == pytest.approx([min(row) for row in exact], abs=0, rel=1e-12)
+
+
 def test_each_rule_by_hand():
     two = [("a", (0.0, 0.0), "Rome"), ("b", (5.0, 0.0), "Rome")]
     assert [cell.radius for cell in build(two)] == [1.0, 1.0], "far from all keys: a cell of its own"
