@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from backups import execute, make_home, relist
+from cli.conftest import run  # noqa: F401  # the fixture
 from patchmgr.errors import IntegrityError
 from patchmgr.manager.backup.contract import MANIFEST, parse_backup
 from patchmgr.manager.backup.restore import restore
@@ -109,3 +110,17 @@ def test_a_whole_registry_makes_the_same_backup_with_and_without_force(made, tmp
         done = manager.backup(tmp_path / "b", force=True)
     assert done.problems == ()
     assert b"problems" not in (tmp_path / "b" / MANIFEST).read_bytes()
+
+
+def test_the_commands_say_what_is_wrong_with_what_they_were_forced_to_take(damaged, tmp_path, run, monkeypatch):  # noqa: F811
+    change_event(damaged)
+    here = load_settings().home
+    monkeypatch.setenv("PATCHMGR_HOME", str(damaged))
+    assert run("backup", tmp_path / "b").code == 6
+    made = run("backup", tmp_path / "b", "--force")
+    assert (made.code, "the registry is damaged: event 2 was changed" in made.out) == (0, True), made
+    monkeypatch.setenv("PATCHMGR_HOME", str(here))
+    assert run("restore", tmp_path / "b", "--dry-run").code == 6
+    told = run("restore", tmp_path / "b", "--force", "--json")
+    assert told.code == 0 and "event 2 was changed" in told.json["restored"]["problems"][0]
+    assert "its registry is damaged: event 2" in run("restore", tmp_path / "b", "--force", "--replace").out
