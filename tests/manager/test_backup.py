@@ -11,6 +11,7 @@ import pytest
 from checkpoints import EDITABLE, file_digests, make_checkpoint, make_package
 from memory_packages import make_memory_package
 from patchmgr.errors import ConflictError, FormatError, IntegrityError, NotFoundError, UsageError
+from patchmgr.manager import generation
 from patchmgr.manager.backup.contract import MANIFEST, parse_backup
 from patchmgr.manager.backup.restore import restore
 from patchmgr.manager.manager import Manager
@@ -196,3 +197,9 @@ def test_a_server_is_copied_and_restored_by_its_own_tools(made, there, monkeypat
     monkeypatch.setenv("PATCHMGR_DATABASE_URL", "postgresql+psycopg://localhost/x")
     with pytest.raises(UsageError, match="another database"):
         restore(load_settings(), made / "folder")
+
+
+def test_a_state_that_takes_longer_to_build_than_a_heart_beats_is_built(made, there, monkeypatch):
+    """What is restored is finished in the registry, and no process may give it up or show life for it."""
+    monkeypatch.setattr(generation, "HEARTBEAT_S", 0.0)
+    assert [model.trouble for model in restore(there, made / "folder").models] == [None, None]

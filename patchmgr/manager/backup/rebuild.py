@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from patchmgr.base.checkpoint import Checkpoint
 from patchmgr.errors import IntegrityError, PatchmgrError
 from patchmgr.manager.aftermath import point_current
-from patchmgr.manager.generation import write
-from patchmgr.manager.states import ModelState, open_base, registered_fingerprint, stack_of
+from patchmgr.manager.recipe import find_kept, make_recipe
+from patchmgr.manager.states import ModelState, open_base, registered_fingerprint, remember, stack_of
+from patchmgr.ops.generation import KeptFileError, write_generation
 from patchmgr_registry import GenerationRecord
 
 if TYPE_CHECKING:
@@ -88,7 +90,16 @@ def _build(manager: Manager, generation: GenerationRecord) -> None:
     stack = stack_of(manager, generation.packages)
     base = open_base(manager, record, known)
     state = ModelState(record, replace(generation, folder=None), base, known, ())
-    folder = manager.settings.generations(generation.model) / str(generation.number)
-    results, _ = write(manager, state, stack, generation, folder)  # never where the backup says
+    folder = manager.settings.generations(generation.model) / str(generation.number)  # never where the backup says
+
+    def advance(done: int, total: int) -> None:
+        manager.progress(done, total, "writing (bytes)")
+
+    try:
+        recipe = make_recipe(manager, state, stack, find_kept(manager, state, stack))
+        results = write_generation(recipe, folder, advance)
+    except KeptFileError:  # this file system has no hard links
+        results = write_generation(make_recipe(manager, state, stack, {}), folder, advance)
+    remember(manager, Checkpoint.read(folder), known.with_tensors(results))
     if dict(results) != dict(generation.tensors):
         raise IntegrityError(f"generation {generation.number} of {generation.model} came out otherwise than it was")
