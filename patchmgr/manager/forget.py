@@ -20,8 +20,9 @@ from patchmgr.errors import BusyError, ConflictError, NotFoundError, UsageError
 from patchmgr.hub.reference import is_hub_reference
 from patchmgr.manager.aftermath import clear_leftovers
 from patchmgr.manager.erasing import Doomed, findable, folders, note, noted, take_away
-from patchmgr.manager.forget_traces import is_own, left_behind, left_elsewhere
+from patchmgr.manager.forget_traces import left_behind, left_elsewhere
 from patchmgr.manager.packages import is_folder
+from patchmgr.manager.states import has_own_folder
 from patchmgr_registry import EventObject, ForgottenError, ForgottenRecord, GenerationRecord, VersionRecord
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def forget(manager: Manager, reference: str, *, reason: str, revert: bool = Fals
         reason=reason,
         n_edits=version.n_edits,
         reverted=models,
-        generations=tuple((each.model, each.number) for each in generations if is_own(manager, each)),
+        generations=tuple((each.model, each.number) for each in generations if has_own_folder(manager, each)),
         n_blobs=len(gone),
         freed_bytes=sum(file.size_bytes for file in version.files if file.sha256 in gone),
         traces=_shown(manager, traces),
@@ -142,7 +143,7 @@ def _erase(manager: Manager, version: VersionRecord, requests: Sequence[EditRequ
         note(manager, version.digest, Doomed(blobs=tuple(sorted(blobs)), paths=_shown(manager, traces)))
         tx.commit()
     take_away(manager, version.reference, version.digest)
-    own = tuple((each.model, each.number) for each in generations if is_own(manager, each))
+    own = tuple((each.model, each.number) for each in generations if has_own_folder(manager, each))
     return replace(found, generations=own)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchmgr.canonical import sha256_file
 from patchmgr.manager.erasing import mentions
+from patchmgr.manager.states import has_own_folder
 from patchmgr.package.reader import EDITS
 from patchmgr.request import SUBJECT_MARK
 from patchmgr_registry import Event, GenerationRecord
@@ -69,15 +69,9 @@ def left_elsewhere(
     lines += [
         f"generation {each.number} of {each.model} lies in {each.folder}, not in this home: delete it yourself"
         for each in generations
-        if not is_own(manager, each)
+        if not has_own_folder(manager, each)
     ]
     return (*lines, *_told_by_events(manager, version, requests))
-
-
-def is_own(manager: Manager, generation: GenerationRecord) -> bool:
-    """Whether the folder of a generation is the one that this home has for it, whatever its row says."""
-    own = manager.settings.generations(generation.model) / str(generation.number)
-    return os.path.realpath(generation.folder or own) == os.path.realpath(own)
 
 
 def _told_by_events(manager: Manager, version: VersionRecord, requests: Sequence[EditRequest]) -> Iterator[str]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from patchmgr.errors import BusyError, NotFoundError
 from patchmgr.manager.aftermath import clear_leftovers, mend_links
+from patchmgr.manager.states import has_own_folder
 from patchmgr_registry import EventObject, GenerationRecord, seconds_since
 
 if TYPE_CHECKING:
@@ -91,12 +92,11 @@ def gc(
 
 def _unneeded(manager: Manager, model: str, keep: int, older_than_s: float | None) -> list[GenerationRecord]:
     current = manager.registry.model(model).generation
-    own = manager.settings.generations(model)
     below = {os.path.realpath(record.base.folder) for record in manager.registry.models()}
     ready = [
         generation
         for generation in reversed(manager.registry.generations(model))
-        if generation.status == "ready" and generation.folder and Path(generation.folder).parent == own
+        if generation.status == "ready" and generation.folder and has_own_folder(manager, generation)
     ]
     return [
         generation

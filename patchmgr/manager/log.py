@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from patchmgr.errors import NotFoundError
 from patchmgr.manager.newest import HEADLINES, headlines
-from patchmgr_registry import GenerationRecord, VersionSummary
+from patchmgr_registry import ForgottenError, GenerationRecord, VersionSummary
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
@@ -88,6 +88,8 @@ def _versions(manager: Manager, name: str, before: int | None, limit: int, _refe
     registry = manager.registry
     try:
         found = tuple(reversed(registry.summaries(name, before=before, limit=limit)))
+    except ForgottenError:
+        raise
     except NotFoundError:
         raise neither(manager, name) from None
     measured = registry.results_of_versions({version.digest for version in found}, HEADLINES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,14 @@ from patchmgr_registry import BaseRecord, GenerationRecord, ModelRecord, Version
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
+
+
+def has_own_folder(manager: Manager, generation: GenerationRecord) -> bool:
+    """Whether a generation lies where this home has it, whatever its row says: nothing else may be cleared away."""
+    own = manager.settings.generations(generation.model) / str(generation.number)
+    folder = os.path.realpath(generation.folder or own)
+    home = os.path.realpath(manager.settings.home / "models")
+    return folder == os.path.realpath(own) and folder.startswith(home + os.sep)
 
 
 @dataclass(frozen=True)

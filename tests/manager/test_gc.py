@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,21 @@ def test_a_generation_that_another_model_stands_on_stays(manager):
     assert manager.gc(keep=1).generations == (("tiny", 2),)
     assert Path(manager.path("second")) == folder
     assert not manager.fsck(full=True).problems
+
+
+@pytest.mark.parametrize(
+    "named", ["generations/..", "../victim", "generations/3"], ids=["model", "elsewhere", "another"]
+)
+def test_a_folder_that_only_the_registry_calls_a_generation_s_stays(manager, named):
+    victim = manager.settings.generations("tiny").parent.parent / "victim"
+    victim.mkdir()
+    (victim / "thesis.txt").write_text("mine")
+    folder = manager.settings.generations("tiny").parent / named
+    with closing(sqlite3.connect(manager.settings.home / "registry.db")) as database, database:
+        database.execute("UPDATE generations SET folder = ? WHERE number = 2", (str(folder),))
+    assert manager.gc("tiny", keep=0).generations == (("tiny", 1),)
+    assert (victim / "thesis.txt").exists()
+    assert (manager.settings.generations("tiny") / "3" / "config.json").exists()
 
 
 def test_what_another_gc_has_cleared_is_neither_counted_nor_noted_twice(manager, monkeypatch):
