@@ -2,6 +2,7 @@
 
     python tests/benchmarks/serac_atlas.py --work DIR                        # 10 and 100 edits at once
     python tests/benchmarks/serac_atlas.py --work DIR --set router=two-stage --edits 10,100,300
+    python tests/benchmarks/serac_atlas.py --work DIR --other-base FOLDER    # the same editor, measured on another model
 
 A training that was interrupted goes on from DIR; one that ended there is used as it is. ``--seed`` draws subjects:
 three quarters are trained on, an eighth says when to stop, and of an eighth facts are edited. ES is the share of the
@@ -52,6 +53,7 @@ def main() -> None:
     parser.add_argument("--facts", type=int, default=200, help="facts that are edited in groups of each size")
     parser.add_argument("--seed", type=int, default=0, help="which subjects")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter of the training")
+    parser.add_argument("--other-base", type=Path, help="another model, on which the editor is measured as it is")
     given = parser.parse_args()
     torch.set_num_threads(1)
     base = load_model(atlas_folder(), "atlas")
@@ -60,6 +62,9 @@ def main() -> None:
     draft = trained(base, data, given.work, dict(setting.split("=", 1) for setting in given.set), given.seed)
     print({name: round(value, 4) for name, value in draft.figures.items()}, f"after {draft.steps} steps")
     editor = Editor("scope@v1", "0" * 64, Serac.name, draft.parameters, draft.files)
+    if given.other_base is not None:
+        base = load_model(given.other_base, "other")
+        print(f"on {type(base.model).__name__}")
     for size in map(int, given.edits.split(",")):
         print(f"{size} at once: {measured(base, editor, held_out[: max(given.facts, size)], size)}")
 
