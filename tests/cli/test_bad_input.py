@@ -286,10 +286,10 @@ def test_a_base_that_lost_a_shard_is_replaced_by_the_same_bytes_elsewhere(run, h
     ("words", "message"),
     [
         (("show", "x" * 300), "there is no package"),
-        (("show", "./" + "x" * 300), "is not an edit package"),
+        (("show", "./" + "x" * 300), "there is no folder"),
         (("show", "~nosuchuser"), "home of nobody"),
-        (("edit", "atlas", "--name", "x", "--edits", "x" * 300), "edits file"),
-        (("edit", "atlas", "--name", "x", "--edits", "/"), "edits file"),
+        (("edit", "atlas", "--name", "x", "--edits", "x" * 300), "cannot read (File name too long) the file"),
+        (("edit", "atlas", "--name", "x", "--edits", "/"), "the file '/'"),
         (("edit", "atlas", "--name", "x", "--corpus", "absent.txt", *SINGLE), "there is no corpus file 'absent.txt'"),
         (("generate", "atlas", "caf\udce9"), "is not UTF-8"),
         (("generate", "atlas", "word " * 400), "tokens with its answer, the model reads"),

@@ -25,7 +25,7 @@ def project(home, tmp_path, monkeypatch):
 
 def test_lock_check_revert_sync(run, project):
     done = run("lock", "--from", "prod")
-    assert (done.code, done.out) == (0, "prod: new\nprod: +a@v1\npatches.lock written\n")
+    assert (done.code, done.out) == (0, "prod: new\nprod: +a@v1\npatches.toml and patches.lock written\n")
     assert run("lock", "--check").code == 0
     root = run("status", "prod", "--json").json["models"][0]["state_root"]
     run("revert", "prod", "a")
