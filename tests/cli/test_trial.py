@@ -41,6 +41,6 @@ def test_generate_with_a_package_that_does_not_fit_says_so(atlas_home, run, tmp_
     assert (missing.code, missing.out) == (1, "")
     folder = run("generate", "atlas", "The capital of", "--with", f"{tmp_path}/nothing")
     assert folder.code == 1
-    assert "is not an edit package" in folder.err
+    assert "there is no folder" in folder.err
     with Manager.open() as manager:
         assert manager.list_packages()[0].name == "fact-fixes"

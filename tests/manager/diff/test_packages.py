@@ -134,7 +134,7 @@ def test_replaced_bytes_are_measured_against_the_base(manager, root):
         (("nobody#1",), NotFoundError, "no model 'nobody'"),
         (("nothing-here",), NotFoundError, "nothing-here"),
         (("fixes@v1", "fixes@v9"), NotFoundError, "no version fixes@v9"),
-        (("./nowhere", "fixes"), NotFoundError, "not an edit package"),
+        (("./nowhere", "fixes"), NotFoundError, "there is no folder"),
     ],
 )
 def test_what_cannot_be_compared_says_why(manager, names, error, words):
