@@ -126,13 +126,20 @@ class Registry(Reads):
             self._engine.dispose(close=False)
             self._pid = os.getpid()
         try:
-            with self._engine.connect() as connection:
+            with self._connect() as connection:
                 yield connection
         except (DBAPIError, UnicodeDecodeError, OverflowError) as error:
             fault = self._fault(error)
             if fault is None:
                 raise
             raise fault from error
+
+    def _connect(self) -> Connection:
+        try:
+            return self._engine.connect()
+        except (UnicodeDecodeError, OverflowError) as error:  # the driver's own: no statement ran that could note it
+            setattr(error, _RAISED_IN, self._engine)
+            raise
 
     def _note(self, context: ExceptionContext) -> None:
         setattr(context.original_exception, _RAISED_IN, self._engine)
