@@ -84,9 +84,7 @@ def read_edits(
     records = read_records(path)
     first = next(records, None)
     if first is None:
-        raise RequestError(
-            f"{path}: no request in it", hint="a file holds JSON lines, an array, an object, or a table"
-        )
+        raise RequestError(f"{path}: no request in it", hint="a file holds JSON lines, an array, an object, or a table")
     reader = choose(format, readers) if format is not None else detect(first[1], first[0], readers)
     chosen = complete_options(reader, options or {})
     sizes: list[int] = []

@@ -42,9 +42,7 @@ def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
         data = path.read_bytes()
     except OSError as error:
         reason = "there is no" if isinstance(error, FileNotFoundError) else f"cannot read ({error.strerror}) the"
-        raise NotFoundError(
-            f"{reason} file {str(path)!r}", hint="give a file of JSON lines, JSON or CSV"
-        ) from None
+        raise NotFoundError(f"{reason} file {str(path)!r}", hint="give a file of JSON lines, JSON or CSV") from None
     rows = _rows(_text(data, path.name), path)
     header = next(rows, None)
     if header is None:
