@@ -2,11 +2,13 @@
 
 A process is known by host, pid and the moment it started: a pid alone is given to another process sooner or later. Two
 containers, and two machines that were copied from one, may have one host name; so where a process runs is told by the
-kernel's boot and its namespace of pids as well, and only one in the same place can be asked after by its pid.
+kernel's boot and its namespace of pids as well, and only one in the same place can be asked after by its pid. One of
+this machine before it was started last ended with that, which the machine's own number tells.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 from dataclasses import dataclass
@@ -25,13 +27,15 @@ class Owner:
     pid: int
     host: str
     started: str | None = None
-    """``boot:namespace:tick``, as the kernel counts (of old, without namespace); None where it does not tell."""
+    """``boot[@machine]:namespace:tick``, as the kernel counts (of old, without machine and namespace); None where it
+    does not tell."""
 
     @classmethod
     def current(cls) -> Owner:
         """The process that asks."""
         process = _process("self")
         boot, namespace = _place()
+        boot = f"{boot}@{machine}" if boot and (machine := _machine()) else boot
         return cls(os.getpid(), host_name(), f"{boot}:{namespace}:{process.tick}" if boot and process else None)
 
     @property
@@ -40,12 +44,27 @@ class Owner:
         if self.host != host_name() or os.name != "posix":
             return False
         boot, namespace = _place()
-        its_boot, _, rest = (self.started or "").partition(":")
-        its_namespace = rest.rpartition(":")[0]
+        its_boot, _, its_namespace = self._where
         return its_boot in ("", boot) and its_namespace in ("", namespace)
+
+    @property
+    def _where(self) -> tuple[str, str, str]:
+        """Boot, machine and namespace; each empty where it is not told."""
+        place, _, rest = (self.started or "").partition(":")
+        boot, _, machine = place.partition("@")
+        return boot, machine, rest.rpartition(":")[0]
+
+    @property
+    def _ended_with_its_boot(self) -> bool:
+        """Whether this very machine has been started again since."""
+        boot, machine, _ = self._where
+        now = _place()[0]
+        return self.host == host_name() and "" not in (machine, now) and machine == _machine() and boot != now
 
     def is_alive(self, heartbeat: str) -> bool:
         """Whether the process still runs; ``heartbeat`` is the last sign of life, asked only of one elsewhere."""
+        if self._ended_with_its_boot:
+            return False
         if not self.is_here:
             return seconds_since(heartbeat) < SILENT_AFTER_S
         try:
@@ -88,6 +107,15 @@ def _place() -> tuple[str, str]:
         return boot, str(Path("/proc/self/ns/pid").readlink()).partition("[")[2].rstrip("]")
     except OSError:
         return boot, ""
+
+
+def _machine() -> str:
+    """Tells an installed system from others, by a digest of its number, which is to stay its own; empty where none."""
+    try:
+        number = Path("/etc/machine-id").read_bytes().strip()
+    except OSError:
+        return ""
+    return hashlib.sha256(b"patchmgr owner " + number).hexdigest()[:16] if number else ""
 
 
 def _process(pid: str) -> _Process | None:

@@ -177,6 +177,16 @@ def started_with(**changed: str) -> str:
     return f"{parts['boot']}:{parts['namespace']}:{parts['tick']}"
 
 
+def test_an_owner_that_ran_before_the_machine_was_started_last_is_dead_at_once(monkeypatch):
+    monkeypatch.setattr(owner_module, "_machine", lambda: "0123")
+    started = Owner.current().started or ""
+    before = Owner(Owner.current().pid, host_name(), started.replace(started.partition("@")[0], "earlier"))
+    assert Owner.current().is_alive(timestamp())
+    assert not before.is_alive(timestamp())
+    monkeypatch.setattr(owner_module, "_machine", lambda: "4567")  # a copy of the machine, with the same name
+    assert before.is_alive(timestamp())
+
+
 @pytest.mark.parametrize("changed", [{"boot": "another"}, {"namespace": "1"}], ids=["machine", "container"])
 def test_an_owner_in_another_place_of_the_same_name_is_judged_by_its_heartbeat(changed):
     child = subprocess.Popen([sys.executable, "-c", "pass"])
