@@ -31,11 +31,13 @@ from typing import Any
 import torch
 from synthetic import invented_requests, outside
 
-from patchmgr.demo.world import load_world
+from patchmgr.demo.world import atlas_folder, load_world
+from patchmgr.live.load import load_model
 from patchmgr.live.memories import open_router
 from patchmgr.manager.manager import Manager
 from patchmgr.manager.order import EditOrder
 from patchmgr.manager.states import open_version
+from patchmgr.methods.contract import LoadedModel
 from patchmgr.methods.runtime import Router
 from patchmgr.package.reader import CARD, SCORES
 
@@ -81,7 +83,7 @@ def measured(size: int, given: argparse.Namespace) -> dict[str, str]:
         order = order_of(manager, given)
         made = timed(lambda: manager.edit("atlas", order(requests)))
         found = in_child("--open", home)
-        router = opened(manager)
+        router = opened(manager, load_model(atlas_folder(), "atlas"))
         found |= {**scope(router, world, requests, given.seed), "ms a query, one at a time": query_ms(router, requests)}
         added = timed(lambda: manager.edit("atlas", order([one_more])))
         forgotten = timed(lambda: manager.edit("atlas", order([], forget=(requests[size // 2].id,))))
@@ -127,15 +129,16 @@ def opening(home: Path) -> dict[str, str]:
     import patchmgr_memory.encoder  # noqa: F401  # torch and transformers count neither as time nor as memory
 
     with Manager.open(home) as manager:
+        base = load_model(atlas_folder(), "atlas")
         gc.collect()
         before = resident_bytes()
-        seconds = timed(lambda: opened(manager).route(["A first question"]))
+        seconds = timed(lambda: opened(manager, base).route(["A first question"]))
         return {"s to open it": f"{seconds:.2f}", "MB of memory": f"{(resident_bytes() - before) / 1e6:.0f}"}
 
 
-def opened(manager: Manager) -> Router:
+def opened(manager: Manager, base: LoadedModel) -> Router:
     """The memory at work."""
-    router = open_router([open_version(manager, manager.registry.version("kb@v1"))], manager.plugins)
+    router = open_router([open_version(manager, manager.registry.version("kb@v1"))], manager.plugins, base)
     assert router is not None
     return router
 

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/serac_atlas.py --work DIR                        # 10 and 100 edits at once
     python tests/benchmarks/serac_atlas.py --work DIR --set router=two-stage --edits 10,100,300
-    python tests/benchmarks/serac_atlas.py --work DIR --other-base FOLDER    # the same editor, measured on another model
+    python tests/benchmarks/serac_atlas.py --work DIR --other-base FOLDER    # the same editor on another model
 
 A training that was interrupted goes on from DIR; one that ended there is used as it is. ``--seed`` draws subjects:
 three quarters are trained on, an eighth says when to stop, and of an eighth facts are edited. ES is the share of the
