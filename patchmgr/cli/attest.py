@@ -14,6 +14,7 @@ from patchmgr.cli import complete, render
 from patchmgr.cli.options import JsonOpt, QuietOpt
 from patchmgr.cli.session import manager
 from patchmgr.errors import ConflictError
+from patchmgr.output import check_output
 
 if TYPE_CHECKING:
     from patchmgr.manager.audit.attest import Attested
@@ -54,8 +55,10 @@ def attest(
     if check is not None:
         _check(target, check, key, json=json, quiet=quiet)
         return
-    if output is not None and os.path.lexists(output):
-        raise ConflictError(f"{output} is there already", hint="name a new file")
+    if output is not None:
+        if os.path.lexists(output):
+            raise ConflictError(f"{output} is there already", hint="name a new file")
+        check_output(output)
     with manager(quiet=quiet) as registry:
         statement = registry.audit.attest(target, key=None if key is None else Path(key))
     text = json_module.dumps(statement, indent=2, ensure_ascii=False) + "\n"

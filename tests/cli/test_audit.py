@@ -126,3 +126,10 @@ def test_a_date_means_its_whole_day():
 def test_a_form_of_which_it_is_not_plain_how_much_it_means_is_refused(text):
     with pytest.raises(UsageError, match="is no date"):
         end_of(text)
+
+
+@pytest.mark.parametrize("words", [("attest", "tiny"), ("audit", "export"), ("audit", "anchor")], ids=" ".join)
+def test_a_file_in_a_folder_that_is_not_there_is_refused_at_once(run, home, words):
+    done = run(*words, "-o", "nowhere/file.json")
+    assert done.code == 1
+    assert "there is no folder 'nowhere'" in done.err

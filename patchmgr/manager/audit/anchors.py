@@ -17,6 +17,7 @@ from patchmgr.durable import storing, sync_folder
 from patchmgr.errors import ConflictError, FormatError, NotFoundError, UsageError
 from patchmgr.hub.reference import SCHEME, HubReference
 from patchmgr.manager.audit.forms import DIGEST, HIGHEST, STAMP
+from patchmgr.output import check_output
 from patchmgr_registry import Anchor, timestamp
 
 if TYPE_CHECKING:
@@ -167,10 +168,9 @@ def _parsed(line: bytes, where: str) -> Noted | None:
 def _check_place(file: Path) -> None:
     """Make sure that a line can be added to a file without spoiling something else."""
     with storing(f"the anchor in {file}"):
-        if not os.path.lexists(file):
+        check_output(file)
+        if not file.exists():
             return
-        if not file.is_file():
-            raise ConflictError(f"{file} is no file", hint=_NEW_FILE)
         try:
             parse_notes(_read(file), where=str(file))
         except FormatError as error:

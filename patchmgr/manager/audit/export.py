@@ -15,6 +15,7 @@ from patchmgr.errors import ConflictError, UsageError
 from patchmgr.manager.audit.chain_file import write_chain_file
 from patchmgr.manager.audit.file_head import FileHead
 from patchmgr.manager.audit.trail import verify_audit
+from patchmgr.output import check_output
 from patchmgr_registry import Anchor, Event, EventFilter, timestamp
 
 if TYPE_CHECKING:
@@ -45,12 +46,14 @@ def export_trail(
 
     Raises:
         ConflictError: the file is there already.
+        NotFoundError: its folder is not there.
         UsageError: there are no such events, or the file of the key holds none.
         IntegrityError: the chain is broken.
         StorageError: the disk is full, read-only or failing.
     """
     if os.path.lexists(file):
         raise ConflictError(f"{file} is there already", hint="name a new file")
+    check_output(file)
     if key is not None:
         from patchmgr.signing.pem import check_private_key
 

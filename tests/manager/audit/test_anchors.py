@@ -58,7 +58,7 @@ def test_an_anchor_is_added_to_a_file_of_anchors_alone(manager, exported, tmp_pa
         with pytest.raises(ConflictError, match="holds something else"):
             manager.audit.anchor(file=file)
         assert file.read_bytes() == before
-    with pytest.raises(ConflictError, match="is no file"):
+    with pytest.raises(ConflictError, match="is there and is no file"):
         manager.audit.anchor(file=tmp_path / "folder")
     (tmp_path / "empty").touch()
     assert manager.audit.anchor(file=tmp_path / "empty").anchor == read_anchors(str(tmp_path / "empty"))[0]
