@@ -34,7 +34,7 @@ ELSEWHERE = {
     "push": ("hub/test_push_pull.py", "push"), "pull": ("hub/test_push_pull.py", "pull"),
     "rebase": ("cli/test_remaking.py", "rebase"),
     "cherry-pick": ("manager/remaking/test_cherry_pick.py", "cherry-pick"),
-    "forget": ("manager/test_forget.py", "forget"), "backup": ("manager/test_backup.py", "backup"),
+    "forget": ("manager/forget/test_forget.py", "forget"), "backup": ("manager/test_backup.py", "backup"),
     "restore": ("manager/test_backup.py", "restore"),
 }  # fmt: skip
 """Commands that need a model, a Hub or much time: the file of tests that looks at their event, and its action."""
