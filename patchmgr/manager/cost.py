@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from patchmgr.manager.machine import forget_peak, peak_bytes
 from patchmgr.package.scores import Score
-
-_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
-"""Bytes that the system counts the largest memory of a process in."""
 
 
 @dataclass
@@ -34,14 +30,14 @@ class Meter:
 
 @contextmanager
 def metered() -> Iterator[Meter]:
-    """Meter what happens in the block: seconds, those of the processor, and bytes by which the largest memory grew."""
-    meter, before = Meter(), _largest_bytes()
+    """Meter what happens in the block: seconds, those of the processor, and bytes by which memory grew at its largest.
+
+    Where the system does not let go of the largest before, that counts which passes it.
+    """
+    forget_peak()
+    meter, before = Meter(), peak_bytes()
     start, start_cpu = time.perf_counter(), time.process_time()
     yield meter
     meter.found["cost/seconds"] = time.perf_counter() - start
     meter.found["cost/cpu_seconds"] = time.process_time() - start_cpu
-    meter.found["cost/peak_bytes"] = float(_largest_bytes() - before)
-
-
-def _largest_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
+    meter.found["cost/peak_bytes"] = float(peak_bytes() - before)

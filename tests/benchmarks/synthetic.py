@@ -6,7 +6,8 @@ that its other relations, and the same relation of subjects that are not there, 
     python tests/benchmarks/synthetic.py --out DIR       # training.jsonl, validation.jsonl for a trained editor
 
 There a subject that is trained on has a request for each of its relations, one that is validated with a single one, as
-in a memory; and no name is one that ``--spared`` seeds invent.
+in a memory; and no name is one that ``--spared`` seeds invent. Facts of half of the subjects of the base's own world
+are trained on with other answers, so that an editor meets what the base knows; the other half it never sees.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from patchmgr.demo.edits import edit_requests
 from patchmgr.demo.world import EDIT_WORDING, World, load_world
-from patchmgr.request import EditRequest, Probe
+from patchmgr.request import EditRequest, Probe, parse_request
 
 KINDS = {
     "country": ("capital", "continent"),
@@ -30,6 +32,8 @@ SHARES = (("country", 2), ("city", 1), ("person", 5), ("company", 2))
 """Of ten subjects."""
 N_REPHRASINGS = 2
 N_REPHRASINGS_LEARNED = 6
+N_FACTS = 1900
+"""Of the world that can be edited, nearly all."""
 MOST_NAMES = 20_500
 """Of a seed that edits and questions are invented with; names after these are free."""
 _STARTS = [
@@ -67,7 +71,8 @@ def main() -> None:
             for subject in invented[: given.subjects]
             for relation in subject.relations
             for others in [[other for other in subject.relations if other != relation]]
-        ],
+        ]
+        + own_facts(world, given.seed),
         "validation": [
             _request(world, subject, rng.sample(subject.relations, len(subject.relations)), rng, N_REPHRASINGS)
             for subject in invented[given.subjects :]
@@ -76,6 +81,16 @@ def main() -> None:
     for name, requests in parts.items():
         lines = [request.model_dump_json(exclude_unset=True) for request in requests]
         (given.out / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def own_facts(world: World, seed: int) -> list[EditRequest]:
+    """Requests about half of the world's subjects."""
+    names = sorted({fact.subject for fact in world.facts})
+    half = set(random.Random(f"half {seed}").sample(names, len(names) // 2))
+    found = [parse_request(value, where="the demo's world") for value in edit_requests(N_FACTS, seed)]
+    return [
+        request.model_copy(update={"locality": (), "portability": ()}) for request in found if request.subject in half
+    ]
 
 
 def subjects(world: World, count: int, seed: int, spared: Collection[str] = ()) -> list[Subject]:

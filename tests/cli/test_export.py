@@ -190,7 +190,7 @@ def test_a_failure_on_the_way_leaves_what_was_there(tiny, run, tmp_path, monkeyp
         (["import", "./one", "--name", "uno"], 2, "--name says nothing"),
         (["import", "./one", "--require", "reliability>=0.99"], 2, "--require says nothing"),
         (["import", "./one", "--device", "cuda", "--dtype", "float16"], 2, "--device, --dtype says nothing"),
-        (["import", "a" * 5000], 1, "neither an edit package nor a LoRA adapter"),
+        (["import", "a" * 5000], 1, "there is no folder"),
         (["import", "./lora"], 2, "--model"),
         (["import", "./lora", "--model", "tiny"], 2, "--edits FILE"),
     ],

@@ -168,7 +168,7 @@ def test_without_the_extra_the_error_says_what_to_install(run, atlas_home, monke
         (["fact-fixes", "--tasks", " , "], 2, "no task is named"),
         (["atlas", "--tasks", "facts"], 2, "atlas has no packages"),
         (["fact-fixes", "--tasks", "facts", "--include-path", "/no/such"], 1, "there is no folder '/no/such'"),
-        (["fact-fixes", "--tasks", "facts", "--report", "/no/such/r.json"], 1, "for the report"),
+        (["fact-fixes", "--tasks", "facts", "--report", "/no/such/r.json"], 1, "there is no folder"),
         (["fact-fixes", "--tasks", "facts", "--require", "facts/acc"], 2, "is no requirement"),
         (["fact-fixes", "--tasks", "facts", "--require", "fact/acc>=0"], 2, "'fact', which does not run"),
         (["fact-fixes", "--tasks", "facts", "--require", "facts/f1>=0"], 2, "'f1', which facts does not have"),

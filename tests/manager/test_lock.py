@@ -143,7 +143,7 @@ def test_every_string_comes_back_from_toml(text):
     ("text", "said"),
     [
         ("models = 3", "models: "),
-        ("[models.prod]\npackage = []", r"models.prod.package: .*Extra"),
+        ("[models.prod]\npackage = []", r"models.prod.package: there is no such field"),
         ("[models.prod]\npackages = [3]", "models.prod.packages.0"),
         ("[models.Prod]", r"models.Prod"),
         ('[models.prod]\npackages = ["P@1"]', "'P' cannot be a name"),
