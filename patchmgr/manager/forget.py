@@ -23,7 +23,7 @@ from patchmgr.manager.erasing import Doomed, findable, folders, note, noted, tak
 from patchmgr.manager.forget_traces import left_behind, left_elsewhere
 from patchmgr.manager.packages import is_folder
 from patchmgr.manager.states import has_own_folder
-from patchmgr_registry import EventObject, ForgottenError, ForgottenRecord, GenerationRecord, VersionRecord
+from patchmgr_registry import EventObject, ForgottenError, ForgottenRecord, GenerationRecord, Reference, VersionRecord
 
 if TYPE_CHECKING:
     from patchmgr.manager.manager import Manager
@@ -62,7 +62,7 @@ def forget(manager: Manager, reference: str, *, reason: str, revert: bool = Fals
         dry_run: check everything and change nothing.
 
     Raises:
-        UsageError: there is no reason, or it is more than a line.
+        UsageError: there is no reason, or it is more than a line; or the name alone stands for several versions.
         NotFoundError: there is no such version.
         ConflictError: a model has it, or stands on a generation made with it; nothing was erased.
         BusyError: another process uses it or the database.
@@ -71,6 +71,7 @@ def forget(manager: Manager, reference: str, *, reason: str, revert: bool = Fals
     if not reason.strip() or not reason.isprintable():
         raise UsageError("a version is forgotten for a reason, in one line", hint='give --reason "…"; it is kept')
     try:
+        _refuse_several(manager, reference)
         version = manager.registry.version(reference)
     except ForgottenError as before:
         return _again(manager, before.record, dry_run=dry_run)
@@ -102,6 +103,19 @@ def forget(manager: Manager, reference: str, *, reason: str, revert: bool = Fals
     for model in models:
         manager.revert(model, [f"sha256:{version.digest}"], message=f"to forget {version.reference}")
     return _erase(manager, version, requests, found)
+
+
+def _refuse_several(manager: Manager, reference: str) -> None:
+    """A name alone is the newest version elsewhere; what cannot be undone asks which."""
+    package = Reference.parse(reference).package
+    if package != reference:  # a number, a tag, a digest or @latest was named
+        return
+    versions = [version.reference for version in manager.registry.summaries(package, limit=5)]
+    if len(versions) > 1:
+        raise UsageError(
+            f"{reference} has several versions, and what is forgotten does not come back",
+            hint=f"name one, such as {' or '.join(versions)}",
+        )
 
 
 def find_forgotten(manager: Manager, reference: str) -> ForgottenRecord | None:

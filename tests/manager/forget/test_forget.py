@@ -10,6 +10,7 @@ from contextlib import closing
 import pytest
 
 from checkpoints import make_package
+from hub.packages import author
 from manager.forget.home import OTHER, REASON, SECRET, holding, leave_traces, request
 from patchmgr.errors import ConflictError, NotFoundError, UsageError
 from patchmgr_registry import EventObject, ForgottenError
@@ -189,3 +190,12 @@ def test_an_event_that_holds_words_of_it_is_named_whatever_it_is_about(manager, 
 def test_what_was_never_there_is_not_forgotten(manager):
     with pytest.raises(NotFoundError):
         manager.forget("nothing", reason=REASON)
+
+
+def test_a_name_that_stands_for_several_versions_erases_none(tmp_path):
+    with author(tmp_path, n_versions=2) as manager:
+        with pytest.raises(UsageError, match="fixes has several versions") as caught:
+            manager.forget("fixes", reason=REASON)
+        assert "fixes@v1 or fixes@v2" in caught.value.hint
+        assert manager.forget("fixes@v1", reason=REASON).reference == "fixes@v1"
+        assert manager.forget("fixes", reason=REASON).reference == "fixes@v2", "the only one that is left"
