@@ -29,8 +29,9 @@ def reason_of(error: ValidationError) -> str:
     >>> try:
     ...     TypeAdapter(int).validate_python("x")
     ... except ValidationError as error:
-    ...     print(reason_of(error))
-    it should be a whole number
+    ...     found = reason_of(error)
+    >>> found
+    'it should be a whole number'
     """
     first = error.errors(include_url=False)[0]
     said = first["msg"].removeprefix("Value error, ")
